@@ -1,0 +1,89 @@
+# Everything runs in .venv, which is made on first use: python3 and make are all that has to be there.
+#
+#   make reproduce                                  both tables on synthetic faces
+#   make reproduce DATASET=raf-db DATA_ROOT=/data/RAF-DB/basic PROFILE=paper
+#   make table2 EXPERIMENT=demo
+#
+# TORCH  the requirement that pip installs first, for another build of torch than the index's own, for example
+#        TORCH='torch torchvision --index-url <index of CPU builds>'
+# PYTHON the interpreter that makes .venv
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PROFILE ?= demo
+TORCH ?= torch torchvision
+
+export PYTHONWARNINGS ?= ignore::SyntaxWarning
+
+name := $(notdir $(basename $(PROFILE)))$(if $(DATASET),-$(DATASET))
+EXPERIMENT ?= $(name)
+
+chosen := --profile $(PROFILE) --experiment $(EXPERIMENT)
+settings := $(if $(DATASET),--dataset $(DATASET)) $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)") \
+    $(if $(SEEDS),--seeds $(SEEDS)) $(if $(BACKBONES),--backbones $(BACKBONES)) $(if $(METHODS),--methods $(METHODS)) \
+    $(if $(PLUGIN),--plugin $(PLUGIN)) $(foreach pair,$(SET),--set $(pair))
+running := $(if $(ENGINE),--engine $(ENGINE)) $(if $(DEVICE),--device $(DEVICE))
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev reproduce plan status table1 table2 report ui tune audit bench test test-slow lint clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
+	    || sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1  \2/p' Makefile
+	@echo "Variables: PROFILE DATASET DATA_ROOT EXPERIMENT SEEDS METHODS BACKBONES PLUGIN SET ENGINE DEVICE TORCH PYTHON"
+
+install: $(BIN)/.installed ## Set up .venv
+
+install-dev: $(BIN)/.installed-dev
+
+$(BIN)/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing torch and ferfuse into $(VENV) (once, a few minutes)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(TORCH)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(BIN)/.installed-dev: $(BIN)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+reproduce: $(BIN)/.installed ## Run whatever is not finished, print Tables 1 and 2
+	@$(BIN)/ferfuse reproduce $(chosen) $(settings) $(running)
+
+plan: $(BIN)/.installed ## List the runs and which are finished
+	@$(BIN)/ferfuse plan $(chosen) $(settings)
+
+status: $(BIN)/.installed ## Count the finished runs
+	@$(BIN)/ferfuse status --experiment $(EXPERIMENT)
+
+table1: $(BIN)/.installed ## Print Table 1 from the ledger
+	@$(BIN)/ferfuse table 1 --experiment $(EXPERIMENT)
+
+table2: $(BIN)/.installed ## Print Table 2 from the ledger
+	@$(BIN)/ferfuse table 2 --experiment $(EXPERIMENT)
+
+report: $(BIN)/.installed ## Write all tables into reports/
+	@$(BIN)/ferfuse report --experiment $(EXPERIMENT)
+
+ui: $(BIN)/.installed ## Browse the runs in MLflow, on this machine alone
+	@$(BIN)/mlflow ui --host 127.0.0.1
+
+tune audit bench: $(BIN)/.installed
+	@$(BIN)/ferfuse $@ --experiment $(EXPERIMENT)
+
+test: $(BIN)/.installed-dev ## Run the tests: no network, no GPU, under ten minutes on two cores
+	@$(BIN)/python -m pytest
+
+test-slow: $(BIN)/.installed-dev ## Run the tests that take minutes
+	@$(BIN)/python -m pytest -m slow
+
+lint: $(BIN)/.installed-dev ## Check format, style, types and import rules
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+clean: ## Delete results, reports and decoded data; .venv and what is committed stay
+	@rm -rf data mlruns mlflow.db
+	@find results reports -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""ferfuse: the benchmark around the backbones and the fusion methods."""

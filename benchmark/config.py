@@ -1,0 +1,220 @@
+"""Validated settings: a profile file, overridden by dotted names, becomes one `Settings` object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+PROFILES = Path(__file__).parent / "profiles"
+DATASETS = ("synthetic", "raf-db")
+STAGES = ("backbone_stage", "fusion_stage", "joint_stage")
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class UserError(ValueError):
+    """A fault in what the user gave; the message is one line: what is wrong and what to do."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SyntheticSettings(_Section):
+    """How many synthetic faces are drawn, and from which seed."""
+
+    train: PositiveInt = 750
+    test: PositiveInt = 300
+    seed: int = 0
+    label_noise: Fraction = 0.02
+
+
+class DataSettings(_Section):
+    """Which images, at which size (pixels), and which part of train is held out for selection."""
+
+    dataset: Literal["synthetic", "raf-db"] = "synthetic"
+    root: Path | None = None
+    image_size: PositiveInt = 32
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    synthetic: SyntheticSettings = SyntheticSettings()
+
+
+class AugmentationSettings(_Section):
+    """Random changes of a training image.
+
+    `flip` is the probability of a left-right flip, `rotate` the largest angle in degrees, `remove_saturation`
+    the range from which the removed share of colour is drawn (0 keeps the colour, 1 leaves grey).
+    """
+
+    flip: Fraction = 0.5
+    rotate: Annotated[float, Field(ge=0, le=180)] = 30.0
+    remove_saturation: tuple[Fraction, Fraction] = (0.0, 1.0)
+
+
+class StageSettings(_Section):
+    """The optimisation of one stage: Adam (AdamW where `weight_decay` > 0) in mini-batches.
+
+    `warmup` is the number of epochs (fractions allowed) over which the rate rises linearly from zero;
+    `schedule` is what follows: a constant rate, or a cosine down to zero.
+    """
+
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Settings(_Section):
+    """Everything that a profile says; see `profiles/*.yaml`."""
+
+    profile: str
+    data: DataSettings
+    augmentation: AugmentationSettings
+    backbones: list[str] = Field(min_length=1)
+    weights: str = "none"
+    groups: Literal["pairs"] | list[list[str]] = "pairs"
+    methods: list[str]
+    seeds: PositiveInt
+    backbone_stage: StageSettings
+    fusion_stage: StageSettings
+    joint_stage: StageSettings
+
+    @field_validator("backbones", "methods")
+    @classmethod
+    def _no_repeats(cls, names: list[str]) -> list[str]:
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"{', '.join(repeated)} is listed twice; list each name once")
+        return names
+
+    @model_validator(mode="after")
+    def _groups_of_known_backbones(self) -> Settings:
+        if self.groups == "pairs":
+            return self
+        for group in self.groups:
+            if len(group) < 2:
+                raise ValueError(f"group {group} has fewer than two branches")
+            if unknown := [name for name in group if name not in self.backbones]:
+                raise ValueError(f"group {group} names {unknown[0]}, which is not among the backbones")
+        return self
+
+    def branch_groups(self) -> list[tuple[str, ...]]:
+        """Return the fused groups; `pairs` is every pair, the backbone listed earlier first (it is Q)."""
+        if self.groups == "pairs":
+            names = self.backbones
+            return [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+        return [tuple(group) for group in self.groups]
+
+    def shared(self, dataset_digest: str) -> dict[str, Any]:
+        """Return the settings that every run depends on, whatever its stage."""
+        return {
+            "dataset_digest": dataset_digest,
+            "image_size": self.data.image_size,
+            "validation_fraction": self.data.validation_fraction,
+            "augmentation": self.augmentation.model_dump(mode="json"),
+        }
+
+    def context(self, dataset_digest: str) -> dict[str, Any]:
+        """Return what all runs of one experiment have in common; runs of two contexts make no table."""
+        stages = {name: getattr(self, name).model_dump() for name in STAGES}
+        return {**self.shared(dataset_digest), **stages, "weights": self.weights}
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return the words that name what the user may have meant by an unknown `name`."""
+    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+
+
+def profile_path(profile: str) -> Path:
+    """Return the file of a profile, given its name or the path of a YAML file."""
+    if profile.endswith((".yaml", ".yml")):
+        path = Path(profile)
+        if not path.is_file():
+            raise UserError(f"profile file {profile} does not exist; give the path of a YAML file")
+        return path
+    path = PROFILES / f"{profile}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in PROFILES.glob("*.yaml"))
+        raise UserError(f"no profile named '{profile}'; {nearest(profile, known)}")
+    return path
+
+
+def load_config(profile: str, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read a profile and lay `overrides` over it.
+
+    Args:
+        profile: a name in `benchmark/profiles`, or the path of a YAML file.
+        overrides: dotted setting name to value, as in `{"backbone_stage.epochs": 3}`.
+
+    Raises:
+        UserError: unknown profile or setting, or a value that a setting cannot take.
+    """
+    path = profile_path(profile)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no settings; start from a profile in {PROFILES.name}/")
+    values.setdefault("profile", path.stem)
+    for name, value in (overrides or {}).items():
+        _set_dotted(values, name, value)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise UserError(_first_fault(error)) from error
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Split `dotted.name=value`; the value is read as YAML, so numbers, lists and booleans keep their type."""
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise UserError(f"--set {text}: write it as name=value, for example backbone_stage.epochs=3")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {text}: the value is not valid YAML") from error
+
+
+def _set_dotted(values: dict[str, Any], dotted: str, value: Any) -> None:
+    *sections, name = dotted.split(".")
+    for section in sections:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise UserError(f"setting {dotted}: '{section}' is a single value, not a section")
+        values = inner
+    values[name] = value
+
+
+def _first_fault(error: ValidationError) -> str:
+    """Turn pydantic's report into one line about its first entry."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting '{name}'; {nearest(name, setting_names())}"
+    if first["type"] == "missing":
+        return f"setting '{name}' is missing from the profile; add it"
+    message = first["msg"].removeprefix("Value error, ")
+    given = f" (given: {first['input']!r})" if name and not isinstance(first["input"], dict) else ""
+    return f"setting '{name}': {message}{given}" if name else message
+
+
+def setting_names(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
+    """Return the dotted name of every setting."""
+    names = []
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            names += setting_names(inner, f"{prefix}{name}.")
+        else:
+            names.append(f"{prefix}{name}")
+    return names

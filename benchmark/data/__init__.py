@@ -1,0 +1,1 @@
+"""Images and labels: formats, splits, the decoded-image store, augmentation, synthetic faces."""

@@ -1,0 +1,104 @@
+"""Progress of an experiment on the terminal, and the mirror of each finished run in MLflow."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmark.ledger import Record
+
+if TYPE_CHECKING:
+    from benchmark.engine.experiment import Request
+    from benchmark.engine.local import Failure
+    from benchmark.plan import Run
+    from benchmark.tracking import Tracker
+
+LINES_APART = 15.0  # seconds between two lines where the output is no terminal
+
+
+class TerminalProgress:
+    """Show a bar with an estimate on a terminal, a line now and then elsewhere; all of it on standard error.
+
+    The estimate weighs a run by its multiply-adds, so that it holds from the first large run on.
+    """
+
+    def __init__(self, request: Request, track: bool) -> None:
+        self.request, self.track = request, track
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.tracker: Tracker | None = None
+        self.total = self.spent = 0.0
+        self.count = self.ended_runs = 0
+        self.started = self.last_line = time.monotonic()
+
+    def __enter__(self) -> TerminalProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+        if self.tracker is not None:
+            self.tracker.close(finished=error is None)
+
+    def planned(self, runs: Sequence[Run], to_do: Sequence[Run]) -> None:
+        """Tell how much there is to do."""
+        self.total, self.count = sum(run.cost for run in to_do), len(to_do)
+        self.started = self.last_line = time.monotonic()
+        done = len(runs) - len(to_do)
+        finished = f" ({done} of {len(runs)} are finished already)" if done else ""
+        self._say(f"Experiment '{self.request.experiment}': {len(to_do)} runs to do{finished}")
+        self.bar.start()
+        self.task = self.bar.add_task("runs", total=len(to_do), left="")
+
+    def ended(self, run: Run, outcome: Record | Failure) -> None:
+        """Count a run, mirror its record, and tell how long the rest will take."""
+        self.spent += run.cost
+        self.ended_runs += 1
+        left = self._left()
+        self.bar.update(self.task, advance=1, left=left, description=run.label[:60])
+        if not isinstance(outcome, Record):
+            self._say(f"failed: {run.label}: {outcome.reason}")
+        elif not self.console.is_terminal and self._line_is_due():
+            accuracy = 100 * outcome.metrics["validation_selected"]["accuracy"]
+            self._say(f"{self.ended_runs}/{self.count} runs, {left}; last: {run.label}, {accuracy:.1f} %")
+        if self.track and isinstance(outcome, Record):
+            self._mirror(outcome)
+
+    def _mirror(self, record: Record) -> None:
+        from benchmark.tracking import Tracker
+
+        if self.tracker is None:
+            self.tracker = Tracker(self.request.folder, warn=self._say)
+        self.tracker.log(record)
+
+    def _left(self) -> str:
+        if self.spent == 0 or self.ended_runs == self.count:
+            return ""
+        seconds = (time.monotonic() - self.started) * (self.total - self.spent) / self.spent
+        return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
+
+    def _line_is_due(self) -> bool:
+        now = time.monotonic()
+        if now - self.last_line < LINES_APART and self.ended_runs < self.count:
+            return False
+        self.last_line = now
+        return True
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        sys.stderr.flush()

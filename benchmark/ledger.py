@@ -1,0 +1,235 @@
+"""What a finished run leaves behind, in the public format (version 1); written whole or not at all.
+
+    <results>/<experiment>/experiment.json              settings, data digest, versions, commit, hardware, plan
+    <results>/<experiment>/runs/<run_id>/record.json    written last: its presence means finished
+    <results>/<experiment>/runs/<run_id>/predictions.parquet
+    <results>/<experiment>/runs/<run_id>/history.csv    one row per epoch
+
+A packed ledger holds the same in three files: experiment.json, records.jsonl and predictions.parquet with a
+column `run_id`. Whatever reads one form reads the other.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.config import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+SELECTIONS = ("validation_selected", "last_epoch", "best_test_epoch")
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "ece")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished run. Metrics are fractions of 1, by selection rule and name; `titles` is what tables print.
+
+    `batch_dependent` marks a method that declares its predictions to depend on the rest of the batch.
+    """
+
+    run_id: str
+    kind: str
+    method: str | None
+    backbones: list[str]
+    seed: int
+    dataset: str
+    dataset_digest: str
+    profile: str
+    hyperparameters: dict[str, Any]
+    parents: list[str]
+    selected_epoch: int
+    metrics: dict[str, dict[str, float]]
+    parameters: int
+    macs: int
+    seconds: float
+    device: str
+    environment: dict[str, Any]
+    titles: dict[str, Any] = field(default_factory=dict)
+    batch_dependent: bool = False
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The records of one experiment, in one order whatever the order of the runs.
+
+    Attributes:
+        name: the experiment's name.
+        experiment: what `experiment.json` says.
+        records: sorted by kind, method, backbones and seed.
+        root: the experiment's folder; predictions are read from it when asked for.
+    """
+
+    name: str
+    experiment: dict[str, Any]
+    records: list[Record]
+    root: Path
+
+    def of_kind(self, kind: str) -> list[Record]:
+        """Return the records of backbones, or of fusion runs."""
+        return [record for record in self.records if record.kind == kind]
+
+    def predictions(self, run_id: str) -> pd.DataFrame:
+        """Read one run's predictions: image_id, split, label, logit_0 ... logit_{C-1}."""
+        import pandas as pd  # tables do without it, and it takes half a second
+
+        try:
+            if self._is_packed:
+                frame = pd.read_parquet(self.root / "predictions.parquet", filters=[("run_id", "==", run_id)])
+                return frame.drop(columns="run_id").reset_index(drop=True)
+            return pd.read_parquet(run_folder(self.root, run_id) / "predictions.parquet")
+        except (OSError, ValueError) as error:
+            raise UserError(f"predictions of run {run_id} cannot be read ({error}); run it again") from error
+
+    @cached_property
+    def _is_packed(self) -> bool:
+        return (self.root / "records.jsonl").is_file()
+
+
+def experiment_folder(results_dir: Path, name: str) -> Path:
+    """Return the folder of an experiment."""
+    return results_dir / name
+
+
+def run_folder(experiment: Path, run_id: str) -> Path:
+    """Return the folder of a run's record, predictions and history."""
+    return experiment / "runs" / run_id
+
+
+def artifact_folder(experiment: Path, run_id: str) -> Path:
+    """Return the folder of what later runs need of a run (weights, features) and the ledger does not."""
+    return experiment / "artifacts" / run_id
+
+
+def is_finished(experiment: Path, run_id: str) -> bool:
+    """Tell whether a run's record is there."""
+    return (run_folder(experiment, run_id) / "record.json").is_file()
+
+
+def finished_runs(experiment: Path) -> list[str]:
+    """Return the ids of all finished runs."""
+    return sorted(path.parent.name for path in (experiment / "runs").glob("*/record.json"))
+
+
+def write_run(experiment: Path, record: Record, predictions: pd.DataFrame, history: pd.DataFrame) -> None:
+    """Write predictions and history, then the record whose presence means finished."""
+    folder = run_folder(experiment, record.run_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / "predictions.parquet.tmp"
+    predictions.to_parquet(partial, index=False, compression="zstd")
+    commit_file(partial, folder / "predictions.parquet")
+    write_text(folder / "history.csv", history.to_csv(index=False, lineterminator="\n"))
+    write_json(folder / "record.json", asdict(record))
+
+
+def write_experiment(experiment: Path, description: dict[str, Any]) -> None:
+    """Write `experiment.json`."""
+    experiment.mkdir(parents=True, exist_ok=True)
+    write_json(experiment / "experiment.json", {"schema": SCHEMA, **description})
+
+
+def read_experiment(experiment: Path) -> dict[str, Any] | None:
+    """Read `experiment.json`, None where there is none yet.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = experiment / "experiment.json"
+    if not path.is_file():
+        return None
+    description = _read_json(path)
+    if description.get("schema") != SCHEMA:
+        raise UserError(f"{path} has format {description.get('schema')}; this version reads format {SCHEMA}")
+    return description
+
+
+def load_ledger(experiment: Path) -> Ledger:
+    """Read all finished runs of an experiment, packed or not.
+
+    Raises:
+        UserError: no such experiment, nothing finished in it, or a damaged record.
+    """
+    description = read_experiment(experiment)
+    if description is None:
+        raise UserError(f"no experiment at {experiment}; run `ferfuse reproduce` first, or give --experiment NAME")
+    records = sorted(_records(experiment), key=lambda r: (r.kind, r.method or "", r.backbones, r.seed))
+    if not records:
+        raise UserError(f"experiment {experiment} holds no finished run yet; let `ferfuse reproduce` run")
+    return Ledger(str(description["experiment"]), description, records, experiment)
+
+
+def pack_ledger(ledger: Ledger, target: Path) -> None:
+    """Write a ledger in its packed form, which is what is published."""
+    import pandas as pd  # see Ledger.predictions
+
+    target.mkdir(parents=True, exist_ok=True)
+    frames = [ledger.predictions(record.run_id).assign(run_id=record.run_id) for record in ledger.records]
+    partial = target / "predictions.parquet.tmp"
+    pd.concat(frames, ignore_index=True).to_parquet(partial, index=False, compression="zstd")
+    commit_file(partial, target / "predictions.parquet")
+    lines = [json.dumps(_finite(asdict(record)), sort_keys=True) for record in ledger.records]
+    write_text(target / "records.jsonl", "\n".join(lines) + "\n")
+    write_json(target / "experiment.json", ledger.experiment)
+
+
+def commit_file(partial: Path, path: Path) -> None:
+    """Bring a completely written file to disk and then under its name."""
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    partial = path.with_name(path.name + ".tmp")
+    partial.write_text(text, encoding="utf-8")
+    commit_file(partial, path)
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON file whole or not at all; a number that JSON does not have becomes null."""
+    write_text(path, json.dumps(_finite(value), indent=1, sort_keys=True) + "\n")
+
+
+def _records(experiment: Path) -> Iterator[Record]:
+    packed = experiment / "records.jsonl"
+    if packed.is_file():
+        lines = packed.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines, start=1):
+            yield _record(line, f"{packed}, line {number}")
+        return
+    for path in sorted((experiment / "runs").glob("*/record.json")):
+        yield _record(path.read_text(encoding="utf-8"), str(path))
+
+
+def _record(text: str, where: str) -> Record:
+    try:
+        return Record(**json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{where} is damaged ({error}); delete that run's folder and run it again") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); delete the experiment or restore the file") from error
+    return value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

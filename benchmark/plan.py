@@ -1,0 +1,275 @@
+"""The grid: settings become runs, each with an id, parents, and random streams that leave the method out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from backbones import BranchOutput, build_backbone, find_backbone, resolve_backbone, split_replicate
+from backbones.weights import find_weights
+from benchmark.config import Settings, StageSettings, UserError
+from benchmark.ledger import SCHEMA
+from fusion_methods import FusionSpec, build_fusion, resolve_fusion
+
+CODE_SCHEMA = 1  # raise when the same settings give other numbers
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the grid.
+
+    Attributes:
+        run_id: hash of all that determines the result.
+        kind: "backbone" or "fusion".
+        stage: "backbone", "stored" (a fusion method on stored outputs) or "joint" (end to end).
+        method: the method's spec, None for a backbone.
+        backbones: the specs of the branches, in order.
+        seed: the number that all of the run's random streams derive from.
+        hyperparameters: every setting that matters, resolved.
+        parents: run ids of the backbones it starts from.
+        titles: what tables call method and backbones.
+        cost: multiply-adds of the whole run, to order and to estimate by.
+        batch_dependent: whether the method declares that a prediction depends on the rest of its batch.
+    """
+
+    run_id: str
+    kind: str
+    stage: str
+    method: str | None
+    backbones: tuple[str, ...]
+    seed: int
+    hyperparameters: dict[str, Any]
+    parents: tuple[str, ...]
+    titles: dict[str, Any]
+    parameters: int
+    macs: int
+    cost: float
+    batch_dependent: bool = False
+
+    @property
+    def label(self) -> str:
+        """A line that names the run for people."""
+        names = "+".join(self.backbones)
+        return f"{self.method} · {names} · seed {self.seed}" if self.method else f"{names} · seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A backbone of the plan: where it starts and what it costs."""
+
+    spec: str
+    title: str
+    weights: str
+    weights_digest: str
+    feature_dim: int
+    map_shape: tuple[int, ...] | None
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a fusion method adds to its branches."""
+
+    title: str
+    parameters: int
+    macs: int
+    batch_dependent: bool
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all runs of a plan share: settings that matter, and the number of training images."""
+
+    shared: dict[str, Any]
+    images: int
+
+
+def stream(seed: int, *axes: str) -> int:
+    """Return the seed of one random stream: a hash of the run's seed and the names of what it is for.
+
+    The fusion method is never an axis: the split, the initial weights of a branch and the order of batches are the
+    same for every method of one seed, and another method changes no existing number.
+    """
+    text = "/".join([str(seed), *axes])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+
+
+def make_plan(settings: Settings, dataset_digest: str, num_classes: int, images: int) -> list[Run]:
+    """Return all runs: every backbone × seed, then every group × method × seed.
+
+    Args:
+        dataset_digest: the data's content digest; it is part of every run's id.
+        images: number of training images, for the estimate of cost.
+
+    Raises:
+        UserError: an unknown backbone or method, a method that does not take so many branches, weights that
+            cannot be had.
+    """
+    context = Context(settings.shared(dataset_digest), images)
+    try:
+        networks = {text: _network(text, settings, num_classes) for text in settings.backbones}
+        specs = [resolve_fusion(text) for text in settings.methods]
+        heads = _heads(specs, settings.branch_groups(), networks, num_classes)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if repeated := {spec.text for spec in specs if [other.text for other in specs].count(spec.text) > 1}:
+        raise UserError(f"method {repeated.pop()} is listed twice; list each method once")
+    stage_one = {
+        (name, seed): _backbone_run(network, seed, settings.backbone_stage, context)
+        for seed in range(settings.seeds)
+        for name, network in networks.items()
+    }
+    fused = [
+        _fusion_run(spec, [stage_one[name, seed] for name in group], heads[spec.text, group], settings, context)
+        for seed in range(settings.seeds)
+        for group in settings.branch_groups()
+        for spec in specs
+    ]
+    return [*stage_one.values(), *fused]
+
+
+def _heads(
+    specs: Sequence[FusionSpec],
+    groups: Sequence[tuple[str, ...]],
+    networks: dict[str, Network],
+    num_classes: int,
+) -> dict[tuple[str, tuple[str, ...]], Head]:
+    """Measure every method on every group; groups whose branches have the same shapes are measured once."""
+    measured: dict[tuple[Any, ...], Head] = {}
+    heads = {}
+    for spec in specs:
+        for group in groups:
+            branches = [networks[name] for name in group]
+            key = (spec.text, *((branch.feature_dim, branch.map_shape) for branch in branches))
+            if key not in measured:
+                measured[key] = _head(spec.text, branches, num_classes)
+            heads[spec.text, group] = measured[key]
+    return heads
+
+
+def _network(text: str, settings: Settings, num_classes: int) -> Network:
+    """Build a backbone without memory, to check its spec and to count its parameters and multiply-adds."""
+    backbone = find_backbone(text)
+    spec = resolve_backbone(text)
+    weights = find_weights(settings.weights, backbone)
+    replicate = split_replicate(text)[1]
+    with torch.device("meta"):
+        network = build_backbone(text, num_classes).eval()
+        image = torch.empty(1, 3, settings.data.image_size, settings.data.image_size)
+    try:
+        output, macs = _count(network, image)
+    except RuntimeError as error:
+        raise UserError(
+            f"{text} cannot take images of {settings.data.image_size} pixels; raise data.image_size"
+        ) from error
+    suffix = spec.text.partition(":")[2] + (f"#{replicate}" if replicate > 1 else "")
+    return Network(
+        spec=text,
+        title=f"{backbone.title} ({suffix})" if suffix else backbone.title,
+        weights=str(weights.path or ""),
+        weights_digest=weights.digest,
+        feature_dim=output.features.shape[1],
+        map_shape=None if output.maps is None else tuple(output.maps.shape[1:]),
+        parameters=sum(p.numel() for p in network.parameters()),
+        macs=macs,
+    )
+
+
+def _head(text: str, networks: Sequence[Network], num_classes: int) -> Head:
+    """Run a fusion module on one image, to check that it fits its branches and to count what it costs."""
+    module = build_fusion(text, tuple(network.feature_dim for network in networks), num_classes).eval()
+    branches = [
+        BranchOutput(
+            torch.rand(1, network.feature_dim),
+            torch.rand(1, num_classes),
+            None if network.map_shape is None else torch.rand(1, *network.map_shape),
+        )
+        for network in networks
+    ]
+    scores, macs = _count(module, branches)
+    if scores.shape != (1, num_classes):
+        raise UserError(f"fusion method '{text}' returns {tuple(scores.shape)} for one image, not (1, {num_classes})")
+    return Head(
+        title=resolve_fusion(text).title,
+        parameters=sum(p.numel() for p in module.parameters()),
+        macs=macs,
+        batch_dependent=bool(getattr(module, "batch_dependent", False)),
+    )
+
+
+def _count(network: nn.Module, inputs: Any) -> tuple[Any, int]:
+    """Return a network's output and its multiply-adds."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        output = network(inputs)
+    return output, counter.get_total_flops() // 2
+
+
+def _backbone_run(network: Network, seed: int, stage: StageSettings, context: Context) -> Run:
+    _, replicate = split_replicate(network.spec)
+    hyperparameters = {
+        **context.shared,
+        **stage.model_dump(),
+        "backbone": resolve_backbone(network.spec).text,
+        "replicate": replicate,
+        "weights": network.weights,
+    }
+    identity = {**hyperparameters, "weights": network.weights_digest}
+    return Run(
+        run_id=_run_id("backbone", identity, seed, ()),
+        kind="backbone",
+        stage="backbone",
+        method=None,
+        backbones=(network.spec,),
+        seed=seed,
+        hyperparameters=hyperparameters,
+        parents=(),
+        titles={"method": None, "backbones": [network.title]},
+        parameters=network.parameters,
+        macs=network.macs,
+        cost=3.0 * network.macs * context.images * stage.epochs,
+    )
+
+
+def _fusion_run(spec: FusionSpec, parents: Sequence[Run], head: Head, settings: Settings, context: Context) -> Run:
+    stage = settings.joint_stage if spec.end_to_end else settings.fusion_stage
+    hyperparameters = {
+        **context.shared,
+        **stage.model_dump(),
+        "method": spec.method.name,
+        "end_to_end": spec.end_to_end,
+        **{f"method.{name}": value for name, value in spec.module.settings.items()},
+    }
+    branches = sum(parent.macs for parent in parents)
+    ids = tuple(parent.run_id for parent in parents)
+    seed = parents[0].seed
+    return Run(
+        run_id=_run_id("fusion", hyperparameters, seed, ids),
+        kind="fusion",
+        stage="joint" if spec.end_to_end else "stored",
+        method=spec.text,
+        backbones=tuple(parent.backbones[0] for parent in parents),
+        seed=seed,
+        hyperparameters=hyperparameters,
+        parents=ids,
+        titles={"method": head.title, "backbones": [parent.titles["backbones"][0] for parent in parents]},
+        parameters=head.parameters + sum(parent.parameters for parent in parents),
+        macs=head.macs + branches,
+        cost=3.0 * (head.macs + branches * spec.end_to_end) * context.images * stage.epochs,
+        batch_dependent=head.batch_dependent,
+    )
+
+
+def _run_id(kind: str, identity: dict[str, Any], seed: int, parents: tuple[str, ...]) -> str:
+    return _digest({"code": CODE_SCHEMA, "schema": SCHEMA, "kind": kind, "seed": seed, "parents": parents, **identity})
+
+
+def _digest(value: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Reporting: ledger and statistics become tables that people read. No torch."""

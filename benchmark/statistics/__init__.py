@@ -1,0 +1,19 @@
+"""Decide whether a difference between methods is real: pure functions, numbers in, numbers out.
+
+Shapes are written with S seeds, P pairs of backbones, N images, M methods, K comparisons. A difference is
+method minus baseline. Functions on differences keep the unit of what they are given; proportions are
+fractions of 1. Nothing here reads a file or draws a random number without a `numpy.random.Generator` from the
+caller.
+
+    paired         t test and exact sign-flip test over seeds
+    family         several comparisons at once: t, Holm, sign flips, equivalence
+    multiplicity   Holm
+    equivalence    two one-sided t tests
+    bootstrap      crossed bootstrap over seeds and images
+    interaction    does the order of the methods depend on the pair?
+    mcnemar        two single trained models on the same images
+    prediction     where would one more run fall?
+    proportions    Wilson interval, attainable accuracies, reduction of error
+    power          detectable difference, seeds needed
+    verdicts       the words of the report
+"""

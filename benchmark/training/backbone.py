@@ -1,0 +1,111 @@
+"""Stage 1: one backbone with its own head, and its outputs for all images, kept for the fusion stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from backbones import BranchOutput, build_backbone, split_replicate
+from backbones.weights import load_weights
+from benchmark.config import StageSettings
+from benchmark.ledger import artifact_folder, commit_file
+from benchmark.plan import Run, stream
+from benchmark.training.fit import Outcome, fit
+from benchmark.training.images import EVALUATION_BATCH, image_task
+from benchmark.training.workspace import Workspace, batches_of
+
+WEIGHTS, OUTPUTS, MAPS = "weights.safetensors", "outputs.safetensors", "maps.safetensors"
+
+
+class Logits(nn.Module):
+    """Let `fit` see only the logits of a backbone."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.backbone(images).logits
+        return logits
+
+
+def train_backbone(run: Run, workspace: Workspace) -> Outcome:
+    """Train a backbone; leave the selected epoch's weights and its outputs for all images as artifacts."""
+    network = initial_backbone(run, workspace)
+    outcome = fit(Logits(network), image_task(run, workspace), stage_of(run))
+    network.load_state_dict({name.removeprefix("backbone."): value for name, value in outcome.state.items()})
+    folder = artifact_folder(workspace.experiment, run.run_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    _save({name: value.contiguous() for name, value in network.state_dict().items()}, folder / WEIGHTS)
+    _save(_outputs_of_all_images(network, workspace, ("features", "logits")), folder / OUTPUTS)
+    return outcome
+
+
+def initial_backbone(run: Run, workspace: Workspace) -> nn.Module:
+    """Build a run's backbone as it starts: weights drawn from the seed, then those of a file where one is named."""
+    spec, replicate = split_replicate(run.backbones[0])
+    torch.manual_seed(stream(run.seed, "initial weights", spec, str(replicate)))
+    network = build_backbone(spec, len(workspace.manifest.classes))
+    if run.hyperparameters["weights"]:
+        load_weights(network, Path(run.hyperparameters["weights"]))
+    return network.to(workspace.device).to(memory_format=torch.channels_last)
+
+
+def trained_backbone(run_id: str, spec: str, workspace: Workspace) -> nn.Module:
+    """Build a backbone with the weights that its stage-1 run left."""
+    network = build_backbone(spec, len(workspace.manifest.classes))
+    network.load_state_dict(load_file(artifact_folder(workspace.experiment, run_id) / WEIGHTS))
+    return network.to(workspace.device).to(memory_format=torch.channels_last)
+
+
+def has_weights(experiment: Path, run_id: str) -> bool:
+    """Tell whether the weights that a stage-1 run left are there."""
+    return (artifact_folder(experiment, run_id) / WEIGHTS).is_file()
+
+
+def stored_outputs(run_id: str, spec: str, workspace: Workspace, *, with_maps: bool) -> BranchOutput:
+    """Read a stage-1 run's outputs for all N images.
+
+    Feature maps are a hundred times as large as features, so they are computed from the weights when a method first
+    asks for them.
+    """
+    folder = artifact_folder(workspace.experiment, run_id)
+    tensors = _stored(folder / OUTPUTS, ("features", "logits"), run_id, spec, workspace)
+    maps = _stored(folder / MAPS, ("maps",), run_id, spec, workspace)["maps"] if with_maps else None
+    return BranchOutput(tensors["features"], tensors["logits"], maps)
+
+
+def _stored(path: Path, names: tuple[str, ...], run_id: str, spec: str, workspace: Workspace) -> dict[str, Tensor]:
+    with FileLock(f"{path}.lock"):
+        if not path.is_file():
+            network = trained_backbone(run_id, spec, workspace)
+            _save(_outputs_of_all_images(network, workspace, names), path)
+    return load_file(path, device=workspace.device)
+
+
+@torch.inference_mode()
+def _outputs_of_all_images(network: nn.Module, workspace: Workspace, names: tuple[str, ...]) -> dict[str, Tensor]:
+    """Return the named fields of `BranchOutput` for all N images, float32."""
+    network.eval()
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    for rows in batches_of(np.arange(len(workspace.manifest)), EVALUATION_BATCH):
+        output = network(workspace.network_input(rows))
+        for name in names:
+            parts[name].append(getattr(output, name).float().cpu())
+    return {name: torch.cat(tensors).contiguous() for name, tensors in parts.items()}
+
+
+def stage_of(run: Run) -> StageSettings:
+    """Return the optimisation settings among a run's hyperparameters."""
+    return StageSettings(**{name: run.hyperparameters[name] for name in StageSettings.model_fields})
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    partial = path.with_name(path.name + ".tmp")
+    save_file(tensors, partial)
+    commit_file(partial, path)

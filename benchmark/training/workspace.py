@@ -1,0 +1,91 @@
+"""What every run works with: the images on the device, the split of its seed, and folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.config import Settings
+from benchmark.data.augmentation import augment, to_network_input
+from benchmark.data.manifest import Manifest
+from benchmark.data.splits import Split, split_rows
+from benchmark.plan import Run, stream
+
+
+@dataclass(frozen=True, eq=False)
+class Workspace:
+    """Everything that runs of one experiment share.
+
+    Attributes:
+        settings: the experiment's settings.
+        manifest: ids, labels and official split of the N images.
+        dataset_digest: their content digest.
+        images_file: the (N, S, S, 3) uint8 array on disk.
+        experiment: the experiment's folder.
+        device: where networks run.
+    """
+
+    settings: Settings
+    manifest: Manifest
+    dataset_digest: str
+    images_file: Path
+    experiment: Path
+    device: str
+
+    @cached_property
+    def images(self) -> Tensor:
+        """All images, uint8, on the device (read-only memory of the file where that is the CPU)."""
+        array = np.load(self.images_file, mmap_mode="c")
+        return torch.from_numpy(array).to(self.device)
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """(N,) labels on the device."""
+        return torch.from_numpy(self.manifest.labels).to(self.device)
+
+    def split(self, seed: int) -> Split:
+        """Return the rows that a seed learns from, selects by and reports."""
+        return _split(self, seed)
+
+    def labels_of(self, split: Split) -> dict[str, np.ndarray]:
+        """Return the labels of validation and test."""
+        labels = self.manifest.labels
+        return {"validation": labels[split.validation], "test": labels[split.test]}
+
+    def network_input(self, rows: np.ndarray) -> Tensor:
+        """Return images as networks see them in evaluation, (B, 3, H, W)."""
+        return to_network_input(self.images[torch.from_numpy(rows)], self.settings.data.image_size)
+
+    def image_batches(self, run: Run, rows: np.ndarray, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield an epoch's augmented images and labels in the order that all methods of a seed share."""
+        drawn = torch.Generator().manual_seed(stream(run.seed, "augmentation", run.stage, str(epoch)))
+        for chosen in epoch_order(run, rows, epoch):
+            index = torch.from_numpy(chosen).to(self.device)
+            size, augmentation = self.settings.data.image_size, self.settings.augmentation
+            yield augment(self.images[index], size, augmentation, drawn), self.labels[index]
+
+
+@lru_cache(maxsize=64)
+def _split(workspace: Workspace, seed: int) -> Split:
+    fraction = workspace.settings.data.validation_fraction
+    return split_rows(workspace.manifest, fraction, stream(seed, "split"))
+
+
+def epoch_order(run: Run, rows: np.ndarray, epoch: int) -> list[np.ndarray]:
+    """Return the rows of an epoch's batches, shuffled by seed, stage and epoch alone."""
+    order = np.random.default_rng(stream(run.seed, "order", run.stage, str(epoch))).permutation(rows)
+    return batches_of(order, int(run.hyperparameters["batch_size"]))
+
+
+def batches_of(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    """Cut rows into batches; a single left-over row joins the batch before it, since batch norm needs two."""
+    cuts = list(range(size, len(rows), size))
+    if cuts and len(rows) - cuts[-1] == 1:
+        cuts.pop()
+    return np.split(rows, cuts)

@@ -1,0 +1,72 @@
+"""Fusion methods: branch outputs -> class scores. One mechanism per file; every file here registers itself.
+
+Methods of other packages come in by the entry-point group `ferfuse.fusion_methods`, single files by `load_plugin`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+from fusion_methods._registry import (
+    FUSION_METHODS,
+    FusionMethod,
+    FusionSpec,
+    build_fusion,
+    register_fusion,
+    resolve_fusion,
+)
+
+__all__ = [
+    "FUSION_METHODS",
+    "FusionMethod",
+    "FusionSpec",
+    "build_fusion",
+    "load_entry_points",
+    "load_plugin",
+    "register_fusion",
+    "resolve_fusion",
+]
+
+for _module in pkgutil.iter_modules(__path__):
+    if not _module.name.startswith("_"):
+        importlib.import_module(f"{__name__}.{_module.name}")
+
+
+def load_plugin(path: Path) -> None:
+    """Run a Python file that registers fusion methods; loading the same file twice does nothing.
+
+    Raises:
+        ValueError: no such file, or it fails; the message names the line.
+    """
+    path = path.resolve()
+    name = f"ferfuse_plugin_{path.stem}"
+    loaded = sys.modules.get(name)
+    if loaded is not None and loaded.__file__ == str(path):
+        return
+    if not path.is_file():
+        raise ValueError(f"plug-in {path} does not exist; give the path of a Python file")
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"plug-in {path} is not a Python file; its name must end in .py")
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the user's file raises is the user's to mend
+        del sys.modules[name]
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        line = f" at line {trace.tb_lineno}" if trace is not None else ""
+        raise ValueError(f"plug-in {path} fails{line}: {type(error).__name__}: {error}") from error
+
+
+def load_entry_points() -> None:
+    """Import what installed packages offer under `ferfuse.fusion_methods`."""
+    for entry in entry_points(group="ferfuse.fusion_methods"):
+        entry.load()
