@@ -32,7 +32,9 @@ def augment(images: Tensor, size: int, settings: AugmentationSettings, generator
     flip, angle, removed = draw_parameters(len(images), settings, generator)
     x = _unit(images)
     grid = F.affine_grid(affine_maps(flip, angle).to(x.device), [len(x), 3, size, size], align_corners=False)
-    x = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    # Border padding within the image, so that enlarging does not darken its edge; black outside of it.
+    inside = (grid.abs() <= 1 + 1e-6).all(dim=3).unsqueeze(1)
+    x = F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False) * inside
     return normalise(remove_saturation(x, removed.to(x.device)))
 
 

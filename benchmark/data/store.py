@@ -34,7 +34,8 @@ def stored_images(manifest: Manifest, image_size: int, data_dir: Path) -> Path:
 
 
 def _native_size(file: Path) -> int:
-    return min(_open(file).size)
+    with _open(file) as image:
+        return min(image.size)
 
 
 def _decode_all(manifest: Manifest, size: int, path: Path) -> None:
@@ -50,14 +51,16 @@ def _decode_all(manifest: Manifest, size: int, path: Path) -> None:
 
 def decode(file: Path, size: int) -> np.ndarray:
     """Decode one image to (size, size, 3) RGB, resized with antialiasing where its size differs."""
-    image = _open(file)
-    try:
-        image = image.convert("RGB")
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"image {file} is damaged ({error}); replace it or take its line out of the list") from error
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+    with _open(file) as image:
+        try:
+            pixels = image.convert("RGB")
+        except (OSError, ValueError, SyntaxError) as error:
+            raise UserError(
+                f"image {file} is damaged ({error}); replace it or take its line out of the list"
+            ) from error
+    if pixels.size != (size, size):
+        pixels = pixels.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(pixels)
 
 
 def _open(file: Path) -> Image.Image:

@@ -1,0 +1,104 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.config import UserError
+from benchmark.data.raf_db import IMAGE_FOLDER, LABEL_FILE, read_raf_db
+
+
+@pytest.fixture
+def copy(faces: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(faces, tmp_path / "basic"))
+
+
+def test_reads_names_labels_and_split(faces: Path) -> None:
+    manifest = read_raf_db(faces)
+    lines = [line.split() for line in (faces / LABEL_FILE).read_text().splitlines()]
+    expected = {name: int(label) - 1 for name, label in lines}
+    assert dict(zip(manifest.image_ids, manifest.labels.tolist(), strict=True)) == expected
+    assert manifest.is_test.sum() == 56
+    assert manifest.files[0].name == manifest.image_ids[0].replace(".jpg", "_aligned.jpg")
+
+
+def test_training_images_come_first_and_keep_file_order(copy: Path) -> None:
+    label_file = copy / LABEL_FILE
+    lines = label_file.read_text().splitlines()
+    label_file.write_text("\n".join(lines[::-1]))
+    manifest = read_raf_db(copy)
+    train = [line.split()[0] for line in lines[::-1] if line.startswith("train")]
+    test = [line.split()[0] for line in lines[::-1] if line.startswith("test")]
+    assert list(manifest.image_ids) == train + test
+
+
+def test_accepts_the_folder_above_basic(faces: Path) -> None:
+    assert read_raf_db(faces.parent).image_ids == read_raf_db(faces).image_ids
+
+
+def test_digest_follows_content_not_place(faces: Path, copy: Path, tmp_path: Path) -> None:
+    here, there = read_raf_db(faces), read_raf_db(copy)
+    assert here.content_digest(tmp_path / "a") == there.content_digest(tmp_path / "b")
+    assert here.content_digest(tmp_path / "a") == here.content_digest(tmp_path / "a")
+    image = copy / IMAGE_FOLDER / "train_00001_aligned.jpg"
+    image.write_bytes(image.read_bytes() + b"\0")
+    assert read_raf_db(copy).content_digest(tmp_path / "b") != here.content_digest(tmp_path / "a")
+
+
+def test_digest_follows_labels(copy: Path, tmp_path: Path) -> None:
+    before = read_raf_db(copy).content_digest(tmp_path)
+    label_file = copy / LABEL_FILE
+    text = label_file.read_text()
+    first = text.splitlines()[0]
+    other = first[:-1] + ("1" if first[-1] != "1" else "2")
+    label_file.write_text(text.replace(first, other, 1))
+    assert read_raf_db(copy).content_digest(tmp_path) != before
+
+
+def first_line(text: str, new: str) -> str:
+    return "\n".join([new, *text.splitlines()[1:]])
+
+
+FAULTS: list[tuple[str, Callable[[str], str], str]] = [
+    ("unknown class", lambda text: first_line(text, "train_00001.jpg 8"), "line 1: class '8' of train_00001.jpg"),
+    ("class zero", lambda text: first_line(text, "train_00001.jpg 0"), "class '0'"),
+    ("class by name", lambda text: first_line(text, "train_00001.jpg happy"), "class 'happy'"),
+    ("negative class", lambda text: first_line(text, "train_00001.jpg -1"), "class '-1'"),
+    ("no class", lambda text: first_line(text, "train_00001.jpg"), "is not like 'train_00001.jpg 5'"),
+    ("three words", lambda text: first_line(text, "train_00001.jpg 5 6"), "is not like"),
+    ("other prefix", lambda text: first_line(text, "img_00001.jpg 5"), "is not like"),
+    ("listed twice", lambda text: text + text.splitlines()[0], "listed twice"),
+    ("missing image", lambda text: text + "test_9999.jpg 5", "first .*test_9999_aligned.jpg"),
+    ("empty", lambda text: "\n", "is empty"),
+    ("no test", lambda text: "\n".join(x for x in text.splitlines() if x.startswith("train")), "no test image"),
+    ("no train", lambda text: "\n".join(x for x in text.splitlines() if x.startswith("test")), "no train image"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), [row[1:] for row in FAULTS], ids=[row[0] for row in FAULTS])
+def test_wrong_label_files_are_one_line(copy: Path, change: Callable[[str], str], message: str) -> None:
+    label_file = copy / LABEL_FILE
+    label_file.write_text(change(label_file.read_text()))
+    with pytest.raises(UserError, match=message) as caught:
+        read_raf_db(copy)
+    assert "\n" not in str(caught.value)
+
+
+def test_binary_label_file(copy: Path) -> None:
+    (copy / LABEL_FILE).write_bytes(bytes(np.arange(256, dtype=np.uint8)))
+    with pytest.raises(UserError, match="not a text file"):
+        read_raf_db(copy)
+
+
+def test_missing_folder_and_wrong_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        read_raf_db(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="holds no"):
+        read_raf_db(tmp_path)
+
+
+def test_missing_image_folder(copy: Path) -> None:
+    shutil.rmtree(copy / IMAGE_FOLDER)
+    with pytest.raises(UserError, match="168 of 168 images"):
+        read_raf_db(copy)

@@ -1,0 +1,36 @@
+"""Who may import whom: the contracts of pyproject.toml, checked by import-linter."""
+
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_import_rules_hold(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    status = lint_imports(config_filename="pyproject.toml", no_cache=True)
+    assert status == 0, capsys.readouterr().out
+
+
+def test_fusion_methods_do_not_know_each_other() -> None:
+    """A method may use the shared modules, whose names begin with an underscore, and no other method."""
+    folder = ROOT / "fusion_methods"
+    methods = {path.stem for path in folder.glob("[!_]*.py")}
+    assert "late" in methods
+    for path in folder.glob("*.py"):
+        if path.name == "__init__.py":
+            continue
+        text = path.read_text(encoding="utf-8")
+        assert not [name for name in methods if f"fusion_methods.{name} " in text.replace("\n", " ")], path
+
+
+def test_only_tracking_imports_mlflow() -> None:
+    users = {
+        path.relative_to(ROOT).as_posix()
+        for room in ("backbones", "fusion_methods", "benchmark")
+        for path in (ROOT / room).rglob("*.py")
+        if "import mlflow" in path.read_text(encoding="utf-8") or "from mlflow" in path.read_text(encoding="utf-8")
+    }
+    assert users == {"benchmark/tracking.py"}

@@ -1,0 +1,260 @@
+"""The command line from end to end, on a few synthetic faces."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+from benchmark.cli import spread_lists
+from benchmark.data.raf_db import IMAGE_FOLDER, LABEL_FILE
+from benchmark.ledger import Ledger, load_ledger
+from tests.conftest import TINY
+
+SETTINGS = [f"--set={name}={json.dumps(value)}" for name, value in TINY.items()]
+
+
+def ferfuse(*words: str | Path, folder: Path, status: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder and compare its exit status."""
+    command = [sys.executable, "-c", "from benchmark.cli import main; main()", *map(str, words)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the tiny experiment was run, by one process."""
+    folder = tmp_path_factory.mktemp("finished")
+    ferfuse("reproduce", *SETTINGS, "--workers", "1", folder=folder)
+    return folder
+
+
+@pytest.fixture
+def ledger(finished: Path) -> Ledger:
+    return load_ledger(finished / "results" / "demo")
+
+
+def test_every_backbone_pair_and_method_is_there(ledger: Ledger) -> None:
+    assert len(ledger.of_kind("backbone")) == 2
+    assert {record.method for record in ledger.of_kind("fusion")} == {
+        "late", "early", "joint", "attention-fusion", "attention-fusion-without-local",
+    }  # fmt: skip
+
+
+def test_metrics_are_those_of_the_predictions(ledger: Ledger) -> None:
+    for record in ledger.records:
+        frame = ledger.predictions(record.run_id)
+        test = frame[frame["split"] == "test"]
+        assert test["image_id"].nunique() == 56
+        right = test.filter(like="logit_").to_numpy().argmax(1) == test["label"].to_numpy()
+        assert record.metrics["validation_selected"]["accuracy"] == pytest.approx(right.mean())
+
+
+def test_late_fusion_is_the_mean_of_its_parents(ledger: Ledger) -> None:
+    late = next(record for record in ledger.records if record.method == "late")
+    mean = sum(probabilities(ledger.predictions(parent)) for parent in late.parents) / 2
+    pd.testing.assert_frame_equal(probabilities(ledger.predictions(late.run_id)), mean, atol=1e-6)
+
+
+def probabilities(frame: pd.DataFrame) -> pd.DataFrame:
+    powers = frame.set_index("image_id").filter(like="logit_").astype(float).transform("exp")
+    return powers.div(powers.sum(axis=1), axis=0).sort_index()
+
+
+def test_images_that_select_are_not_those_that_report(ledger: Ledger) -> None:
+    frame = ledger.predictions(ledger.records[0].run_id)
+    validation, test = (set(frame.loc[frame["split"] == split, "image_id"]) for split in ("validation", "test"))
+    assert all(name.startswith("train_") for name in validation)
+    assert all(name.startswith("test_") for name in test)
+
+
+def test_selected_epoch_has_the_best_validation_accuracy(ledger: Ledger, finished: Path) -> None:
+    for record in ledger.records:
+        history = pd.read_csv(finished / "results" / "demo" / "runs" / record.run_id / "history.csv")
+        best = history["validation_accuracy"].max()
+        selected = history.loc[history["epoch"] == record.selected_epoch].iloc[0]
+        assert selected["validation_accuracy"] == best
+        assert record.metrics["validation_selected"]["accuracy"] == pytest.approx(selected["test_accuracy"])
+        assert record.metrics["last_epoch"]["accuracy"] == pytest.approx(history["test_accuracy"].iloc[-1])
+        assert record.metrics["best_test_epoch"]["accuracy"] == pytest.approx(history["test_accuracy"].max())
+
+
+def test_a_second_time_nothing_is_done(finished: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (finished / "results").rglob("*") if path.is_file()}
+    done = ferfuse("reproduce", *SETTINGS, folder=finished)
+    assert "All 7 runs of experiment 'demo' were finished already; nothing to do." in done.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_a_second_time_torch_is_not_imported(finished: Path) -> None:
+    words = ["reproduce", *SETTINGS]
+    code = f"""
+import sys
+sys.argv = ['ferfuse', *{words!r}]
+from benchmark.cli import app, spread_lists
+app(args=spread_lists(sys.argv[1:]), standalone_mode=False)
+loaded = {{'torch', 'mlflow'}} & set(sys.modules)
+assert not loaded, loaded
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=finished, check=True, capture_output=True)
+
+
+def test_tables_are_printed_and_written(finished: Path) -> None:
+    done = ferfuse("table", "2", folder=finished)
+    assert done.stdout == (finished / "reports" / "demo" / "table2.md").read_text()
+    assert done.stdout.count("| ResNet18") == 5
+    latex = ferfuse("table", "1", "--format", "latex", folder=finished)
+    assert latex.stdout == (finished / "reports" / "demo" / "table1.tex").read_text()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own use of SQLAlchemy
+def test_mlflow_holds_a_parent_and_a_child_for_each_run(finished: Path, ledger: Ledger) -> None:
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{finished / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("ferfuse/demo")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    by_id = {run.data.tags["ferfuse.run_id"]: run for run in runs}
+    assert set(by_id) == {"parent", *(record.run_id for record in ledger.records)}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    parent = by_id.pop("parent")
+    for record in ledger.records:
+        run = by_id[record.run_id]
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.data.metrics["test_accuracy"] == record.metrics["validation_selected"]["accuracy"]
+        assert run.data.params["seed"] == "0"
+
+
+def test_one_more_method_runs_alone_and_joins_the_table(finished: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(finished, tmp_path / "copy"))
+    plugin = tmp_path / "average.py"
+    plugin.write_text(
+        "from torch import nn\n"
+        "from fusion_methods import register_fusion\n"
+        "@register_fusion('average', title='Average of logits', reference='none')\n"
+        "class Average(nn.Module):\n"
+        "    def __init__(self, feature_dims, num_classes):\n"
+        "        super().__init__()\n"
+        "    def forward(self, branches):\n"
+        "        return sum(branch.logits for branch in branches) / len(branches)\n"
+    )
+    words = ["--methods", "late", "average", "--plugin", plugin, "--workers", "2", "--no-track"]
+    done = ferfuse("reproduce", *SETTINGS, *words, folder=folder)
+    assert "1 runs to do" in done.stderr
+    assert "Average of logits" in done.stdout
+    assert "Joint fusion" in done.stdout
+    assert "average" in ferfuse("list", "methods", "--plugin", plugin, folder=folder).stdout
+
+
+def test_two_workers_and_an_interruption_give_the_same_predictions(
+    finished: Path, ledger: Ledger, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(finished, tmp_path / "copy"))
+    results = folder / "results" / "demo"
+    backbone = next(record for record in ledger.records if record.backbones == ["vgg11"])
+    joint = next(record for record in ledger.records if record.method == "joint")
+    shutil.rmtree(results / "artifacts")
+    for record in (joint, backbone):
+        shutil.rmtree(results / "runs" / record.run_id)
+    ferfuse("reproduce", *SETTINGS, "--workers", "2", "--no-track", folder=folder)
+    again = load_ledger(results)
+    assert {record.run_id for record in again.records} == {record.run_id for record in ledger.records}
+    for record in (joint, backbone):
+        pd.testing.assert_frame_equal(
+            again.predictions(record.run_id), ledger.predictions(record.run_id), check_exact=True
+        )
+
+
+def test_other_settings_do_not_mix_into_an_experiment(finished: Path) -> None:
+    words = [*SETTINGS, "--set=backbone_stage.epochs=2"]
+    done = ferfuse("reproduce", *words, folder=finished, status=2)
+    assert "was run with other settings (backbone_stage)" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_plan_and_status(finished: Path) -> None:
+    rows = json.loads(ferfuse("plan", *SETTINGS, "--json", folder=finished).stdout)
+    assert len(rows) == 7
+    assert all(row["finished"] for row in rows)
+    more = ferfuse("plan", *SETTINGS, "--set=seeds=2", folder=finished).stdout
+    assert more.splitlines()[-1] == "14 runs: 7 finished, 7 to do"
+    assert "7 of 7 planned runs finished" in ferfuse("status", folder=finished).stdout
+
+
+def test_real_layout_by_name(faces: Path, tmp_path: Path) -> None:
+    words = ["--dataset", "raf-db", "--data-root", faces, "--methods", "late", "--workers", "1", "--no-track"]
+    done = ferfuse("reproduce", *SETTINGS[3:], *words, folder=tmp_path)
+    assert "test accuracy on RAF-DB (56 test images)" in done.stdout
+    assert load_ledger(tmp_path / "results" / "demo-raf-db").records[0].dataset == "raf-db"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["reproduce", "--seeds", "0"], "greater than 0"),
+        (["reproduce", "--methods", "late", "erly"], "nearest: early"),
+        (["reproduce", "--backbones", "resnet18", "vgg12"], "nearest: vgg1"),
+        (["reproduce", "--dataset", "raf-db"], "needs its folder"),
+        (["reproduce", "--dataset", "raf-db", "--data-root", "nowhere"], "nowhere does not exist"),
+        (["reproduce", "--dataset", "fer2014"], "data.dataset"),
+        (["reproduce", "--profile", "demos"], "did you mean demo"),
+        (["reproduce", "--set", "seed=1"], "unknown setting 'seed'"),
+        (["reproduce", "--plugin", "nowhere.py"], "nowhere.py does not exist"),
+        (["reproduce", "--engine", "ray"], "not part of this version"),
+        (["reproduce", "--set", "weights=nowhere.pth"], "or use weights=none"),
+        (["table", "2", "--experiment", "nothing"], "no experiment at"),
+        (["report", "--ledger", "nothing"], "no experiment at"),
+        (["status", "--experiment", "nothing"], "no experiment at"),
+        (["list", "method"], "did you mean methods"),
+    ],
+)
+def test_users_faults_are_one_line_and_status_2(words: list[str], message: str, tmp_path: Path) -> None:
+    done = ferfuse(*words, folder=tmp_path, status=2)
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "results").exists()
+
+
+def test_faults_in_the_data_are_found_before_anything_runs(faces: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(faces, tmp_path / "basic"))
+    words = ["reproduce", "--dataset", "raf-db", "--data-root", root]
+    (root / IMAGE_FOLDER / "train_00004_aligned.jpg").write_bytes(b"not an image")
+    assert "train_00004_aligned.jpg" in ferfuse(*words, folder=tmp_path, status=2).stderr
+    (root / IMAGE_FOLDER / "train_00004_aligned.jpg").unlink()
+    assert "1 of 168 images" in ferfuse(*words, folder=tmp_path, status=2).stderr
+    label_file = root / LABEL_FILE
+    label_file.write_text(label_file.read_text().replace("train_00001.jpg ", "train_00001.jpg 9"))
+    assert "line 1: class '9" in ferfuse(*words, folder=tmp_path, status=2).stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
+    commands = ["reproduce", "plan", "status", "table", "report", "list"]
+    for words in [*([command] for command in commands), ["data", "check"], ["data", "synthesize"]]:
+        assert f"Example: ferfuse {' '.join(words)}" in ferfuse(*words, "--help", folder=tmp_path).stdout
+
+
+def test_data_commands(tmp_path: Path) -> None:
+    words = ["data", "synthesize", "faces", "--train", "70", "--test", "40"]
+    assert "drew 70 training and 40 test faces" in ferfuse(*words, folder=tmp_path).stdout
+    assert "exists already" in ferfuse(*words, folder=tmp_path, status=2).stderr
+    found = json.loads(ferfuse("data", "check", "--data-root", "faces", "--json", folder=tmp_path).stdout)
+    assert sum(found["train"].values()) == 70
+    assert sum(found["test"].values()) == 40
+
+
+def test_lists_after_an_option_are_spread() -> None:
+    assert spread_lists(["reproduce", "--methods", "late", "early", "--seeds", "3"]) == [
+        "reproduce", "--methods", "late", "--methods", "early", "--seeds", "3",
+    ]  # fmt: skip
+    assert spread_lists(["table", "2"]) == ["table", "2"]
+    assert spread_lists(["--plugin", "a.py", "--plugin", "b.py"]) == ["--plugin", "a.py", "--plugin", "b.py"]
