@@ -252,7 +252,7 @@ def check(
 @data_app.command()
 def synthesize(
     target: Annotated[Path, typer.Argument(help="Folder to write; must not exist yet.")],
-    train: Annotated[int, typer.Option(help="Number of training images.")] = 750,
+    train: Annotated[int, typer.Option(help="Number of training images.")] = 600,
     test: Annotated[int, typer.Option(help="Number of test images.")] = 300,
     seed: Annotated[int, typer.Option(help="Seed of the drawing.")] = 0,
     label_noise: Annotated[float, typer.Option(help="Share of labels that are wrong.")] = 0.02,

@@ -29,7 +29,7 @@ class _Section(BaseModel):
 class SyntheticSettings(_Section):
     """How many synthetic faces are drawn, and from which seed."""
 
-    train: PositiveInt = 750
+    train: PositiveInt = 600
     test: PositiveInt = 300
     seed: int = 0
     label_noise: Fraction = 0.02
