@@ -22,16 +22,16 @@ EXPERIMENT ?= $(name)
 chosen := --profile $(PROFILE) --experiment $(EXPERIMENT)
 settings := $(if $(DATASET),--dataset $(DATASET)) $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)") \
     $(if $(SEEDS),--seeds $(SEEDS)) $(if $(BACKBONES),--backbones $(BACKBONES)) $(if $(METHODS),--methods $(METHODS)) \
-    $(if $(PLUGIN),--plugin $(PLUGIN)) $(foreach pair,$(SET),--set $(pair))
+    $(if $(ARMS),--arms $(ARMS)) $(if $(PLUGIN),--plugin $(PLUGIN)) $(foreach pair,$(SET),--set $(pair))
 running := $(if $(ENGINE),--engine $(ENGINE)) $(if $(DEVICE),--device $(DEVICE))
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev reproduce plan status table1 table2 report ui tune audit bench test test-slow lint clean
+.PHONY: help install install-dev reproduce plan status table1 table2 table3 table4 report ui tune audit bench test test-slow lint clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
 	    || sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1  \2/p' Makefile
-	@echo "Variables: PROFILE DATASET DATA_ROOT EXPERIMENT SEEDS METHODS BACKBONES PLUGIN SET ENGINE DEVICE TORCH PYTHON"
+	@echo "Variables: PROFILE DATASET DATA_ROOT EXPERIMENT SEEDS METHODS BACKBONES ARMS PLUGIN SET ENGINE DEVICE TORCH PYTHON"
 
 install: $(BIN)/.installed ## Set up .venv
 
@@ -69,8 +69,17 @@ report: $(BIN)/.installed ## Write all tables into reports/
 ui: $(BIN)/.installed ## Browse the runs in MLflow, on this machine alone
 	@$(BIN)/mlflow ui --host 127.0.0.1
 
-tune audit bench: $(BIN)/.installed
-	@$(BIN)/ferfuse $@ --experiment $(EXPERIMENT)
+audit: $(BIN)/.installed ## Tell which methods' predictions depend on their batch
+	@$(BIN)/ferfuse audit --experiment $(EXPERIMENT) $(if $(METHODS),--methods $(METHODS)) $(if $(PLUGIN),--plugin $(PLUGIN))
+
+table3: $(BIN)/.installed ## Print Table 3, readings by evaluation order (ARMS=readings, then audit)
+	@$(BIN)/ferfuse table 3 --experiment $(EXPERIMENT)
+
+table4: $(BIN)/.installed ## Print Table 4, fusion and its controls (ARMS=controls)
+	@$(BIN)/ferfuse table 4 --experiment $(EXPERIMENT)
+
+tune bench:
+	@echo "make $@: not part of this version; it has no ferfuse $@ yet" >&2; exit 2
 
 test: $(BIN)/.installed-dev ## Run the tests: no network, no GPU, under ten minutes on two cores
 	@$(BIN)/python -m pytest

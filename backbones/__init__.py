@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from backbones import resnet, vgg
+from backbones import resnet, vgg, wide_resnet
 from backbones._registry import BACKBONES, Backbone, BranchOutput, register_backbone
 from backbones.specs import Spec, parse_spec, split_spec
 from backbones.torchvision_network import torchvision_network
@@ -20,6 +20,7 @@ __all__ = [
     "resolve_backbone",
     "split_replicate",
     "vgg",
+    "wide_resnet",
 ]
 
 

@@ -83,17 +83,23 @@ def parse_spec(text: str, build: Callable[..., Any]) -> Spec:
         if not separator or key not in defaults:
             known = f"one of: {', '.join(defaults)}" if defaults else "nothing: it has no settings"
             raise ValueError(f"'{name}' has no setting '{item}'; write key=value with {known}")
-        settings[key] = yaml.safe_load(value)
-        if not isinstance(settings[key], _accepted(defaults[key])):
-            raise ValueError(f"'{name}': {key}={value} must be like its default, {key}={_text(defaults[key])}")
+        try:
+            settings[key] = _like(defaults[key], value)
+        except (ValueError, yaml.YAMLError) as error:
+            expected = f"{key}={_text(defaults[key])}"
+            raise ValueError(f"'{name}': {key}={value} must be like its default, {expected}") from error
     changed = [f"{key}={_text(settings[key])}" for key in sorted(defaults) if settings[key] != defaults[key]]
     return Spec(name, settings, name + (":" + ",".join(changed) if changed else ""))
 
 
-def _accepted(default: Any) -> tuple[type, ...]:
+def _like(default: Any, text: str) -> Any:
+    """Read `text` as a value of its default's type; a default of None takes any."""
     if isinstance(default, float):
-        return (int, float)
-    return (object,) if default is None else (type(default),)
+        return float(text)
+    value = yaml.safe_load(text)
+    if default is not None and type(value) is not type(default):
+        raise ValueError(text)
+    return value
 
 
 def _text(value: Any) -> str:

@@ -36,7 +36,7 @@ def find_weights(source: str, backbone: Backbone) -> InitialWeights:
         return InitialWeights(None, "none")
     if source == "imagenet":
         return _imagenet(backbone)
-    path = Path(source.format(backbone=backbone.name))
+    path = Path(source.replace("{backbone}", backbone.name))
     if not path.is_file():
         raise ValueError(
             f"no weights file {path} for {backbone.name}; "

@@ -21,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-MANY = ("--backbones", "--methods", "--plugin", "--set")
+MANY = ("--backbones", "--methods", "--plugin", "--set", "--arms")
 
 Profile = Annotated[str, typer.Option(help="demo, paper, or the path of a YAML file.")]
 Dataset = Annotated[str | None, typer.Option(help="synthetic or raf-db; the profile's own when left out.")]
@@ -35,6 +35,7 @@ Backbones = Annotated[list[str] | None, typer.Option(help="Backbones, separated 
 Methods = Annotated[list[str] | None, typer.Option(help="Fusion methods with settings, separated by blanks.")]
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python files that register fusion methods.")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", help="Any setting of the profile, as name=value.")]
+Arms = Annotated[list[str] | None, typer.Option(help="Further sets of runs of the profile: readings, controls.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -49,6 +50,7 @@ def reproduce(
     methods: Methods = None,
     plugin: Plugins = None,
     assignments: Assignments = None,
+    arms: Arms = None,
     engine: Annotated[str, typer.Option(help="local; ray is not part of this version.")] = "local",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     workers: Annotated[int, typer.Option(help="Processes side by side; 0 chooses.")] = 0,
@@ -67,7 +69,7 @@ def reproduce(
     if engine != "local":
         known = "ray is not part of this version; use local" if engine == "ray" else "use local"
         raise UserError(f"--engine {engine}: {known}")
-    settings = load_config(profile, _overrides(dataset, data_root, seeds, backbones, methods, assignments))
+    settings = load_config(profile, _overrides(dataset, data_root, seeds, backbones, methods, assignments, arms))
     name = experiment or _experiment_name(profile, dataset)
     request = Request(
         settings=settings,
@@ -102,6 +104,7 @@ def plan(
     methods: Methods = None,
     plugin: Plugins = None,
     assignments: Assignments = None,
+    arms: Arms = None,
     results_dir: ResultsDir = Path("results"),
     data_dir: DataDir = Path("data"),
     as_json: AsJson = False,
@@ -113,7 +116,7 @@ def plan(
     from benchmark.engine.experiment import Request, planned_runs
     from benchmark.ledger import is_finished
 
-    settings = load_config(profile, _overrides(dataset, data_root, seeds, backbones, methods, assignments))
+    settings = load_config(profile, _overrides(dataset, data_root, seeds, backbones, methods, assignments, arms))
     name = experiment or _experiment_name(profile, dataset)
     request = Request(settings, name, results_dir, data_dir, plugins=tuple(plugin or ()))
     rows: list[dict[str, Any]] = [
@@ -210,6 +213,38 @@ def report(
         typer.echo(f"wrote {path}")
 
 
+@app.command()
+def audit(
+    profile: Profile = "demo",
+    dataset: Dataset = None,
+    experiment: Experiment = None,
+    methods: Methods = None,
+    plugin: Plugins = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    results_dir: ResultsDir = Path("results"),
+    reports_dir: ReportsDir = Path("reports"),
+    data_dir: DataDir = Path("data"),
+    as_json: AsJson = False,
+) -> None:
+    """Tell for every fusion method whether its predictions change with the order and grouping of the test images.
+
+    Example: ferfuse audit --experiment demo --methods attention-fusion attention-fusion:axis=batch
+    """
+    from benchmark.audit.batch_dependence import audit_experiment, write_findings
+    from benchmark.audit.summary import summarise
+    from benchmark.engine.experiment import finished_request, finished_runs
+    from benchmark.reporting.report import write_report
+
+    name = experiment or _experiment_name(profile, dataset)
+    request = finished_request(results_dir, name, data_dir, device, tuple(plugin or ()))
+    runs, workspace = finished_runs(request)
+    findings = audit_experiment(runs, methods, workspace)
+    write_findings(request.folder, findings)
+    write_report(load_ledger(request.folder), reports_dir)
+    rows = summarise(findings)
+    typer.echo(json.dumps(rows, indent=1) if as_json else _columns(rows))
+
+
 data_app = typer.Typer(help="Data sets on disk.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
@@ -293,6 +328,13 @@ def list_registered(
         typer.echo("  ".join([f"{row['name']:<{width}}", *(str(v) for k, v in row.items() if k != "name" and v)]))
 
 
+def _columns(rows: list[dict[str, Any]]) -> str:
+    """Write rows of equal keys as aligned columns."""
+    from tabulate import tabulate
+
+    return tabulate(rows, headers="keys", tablefmt="simple", floatfmt=".2f")
+
+
 def _overrides(
     dataset: str | None,
     data_root: Path | None,
@@ -300,6 +342,7 @@ def _overrides(
     backbones: list[str] | None,
     methods: list[str] | None,
     assignments: list[str] | None,
+    arms: list[str] | None,
 ) -> dict[str, Any]:
     """Return the settings that options stand for; --set comes last and wins."""
     given: dict[str, Any] = {
@@ -308,6 +351,7 @@ def _overrides(
         "seeds": seeds,
         "backbones": backbones,
         "methods": methods,
+        "with_arms": arms,
     }
     overrides = {name: value for name, value in given.items() if value is not None}
     if backbones:

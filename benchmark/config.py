@@ -72,8 +72,25 @@ class StageSettings(_Section):
     warmup: Annotated[float, Field(ge=0)] = 0.0
 
 
+class ArmRuns(_Section):
+    """Fusion methods, and the groups of backbones that they are run on."""
+
+    methods: list[str]
+    groups: Literal["pairs"] | list[list[str]] = "pairs"
+
+
+class Arm(_Section):
+    """Runs beside the main comparison that explain it: readings of a formula, or controls; done when asked for."""
+
+    backbones: list[str] = []
+    runs: list[ArmRuns] = []
+
+
 class Settings(_Section):
-    """Everything that a profile says; see `profiles/*.yaml`."""
+    """Everything that a profile says; see `profiles/*.yaml`.
+
+    `arms` names further sets of runs, `with_arms` those that are done.
+    """
 
     profile: str
     data: DataSettings
@@ -86,6 +103,8 @@ class Settings(_Section):
     backbone_stage: StageSettings
     fusion_stage: StageSettings
     joint_stage: StageSettings
+    arms: dict[str, Arm] = {}
+    with_arms: list[str] = []
 
     @field_validator("backbones", "methods")
     @classmethod
@@ -97,21 +116,39 @@ class Settings(_Section):
 
     @model_validator(mode="after")
     def _groups_of_known_backbones(self) -> Settings:
-        if self.groups == "pairs":
-            return self
-        for group in self.groups:
+        if unknown := [name for name in self.with_arms if name not in self.arms]:
+            raise ValueError(
+                f"profile {self.profile} has no arm '{unknown[0]}'; {nearest(unknown[0], list(self.arms))}"
+            )
+        known = self.all_backbones()
+        for group, _ in self.fusion_grid():
             if len(group) < 2:
-                raise ValueError(f"group {group} has fewer than two branches")
-            if unknown := [name for name in group if name not in self.backbones]:
-                raise ValueError(f"group {group} names {unknown[0]}, which is not among the backbones")
+                raise ValueError(f"group {list(group)} has fewer than two branches")
+            if missing := [name for name in group if name not in known]:
+                raise ValueError(f"group {list(group)} names {missing[0]}, which is not among the backbones")
         return self
 
     def branch_groups(self) -> list[tuple[str, ...]]:
         """Return the fused groups; `pairs` is every pair, the backbone listed earlier first (it is Q)."""
-        if self.groups == "pairs":
+        return self._expand(self.groups)
+
+    def all_backbones(self) -> list[str]:
+        """Return the backbones of the main comparison and of the arms that are done."""
+        arms = [name for arm in self.with_arms for name in self.arms[arm].backbones]
+        return list(dict.fromkeys([*self.backbones, *arms]))
+
+    def fusion_grid(self) -> list[tuple[tuple[str, ...], str]]:
+        """Return every (group, method) that is run, each once."""
+        cells = [(group, method) for group in self.branch_groups() for method in self.methods]
+        for runs in (runs for arm in self.with_arms for runs in self.arms[arm].runs):
+            cells += [(group, method) for group in self._expand(runs.groups) for method in runs.methods]
+        return list(dict.fromkeys(cells))
+
+    def _expand(self, groups: Literal["pairs"] | list[list[str]]) -> list[tuple[str, ...]]:
+        if groups == "pairs":
             names = self.backbones
             return [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-        return [tuple(group) for group in self.groups]
+        return [tuple(group) for group in groups]
 
     def shared(self, dataset_digest: str) -> dict[str, Any]:
         """Return the settings that every run depends on, whatever its stage."""

@@ -92,6 +92,11 @@ class Ledger:
             raise UserError(f"predictions of run {run_id} cannot be read ({error}); run it again") from error
 
     @cached_property
+    def audit(self) -> list[dict[str, Any]]:
+        """What the batch-dependence audit found of each run, nothing where there was none."""
+        return read_audit(self.root)
+
+    @cached_property
     def _is_packed(self) -> bool:
         return (self.root / "records.jsonl").is_file()
 
@@ -153,6 +158,13 @@ def read_experiment(experiment: Path) -> dict[str, Any] | None:
     return description
 
 
+def read_audit(experiment: Path) -> list[dict[str, Any]]:
+    """Read what the batch-dependence audit found, nothing where there was none."""
+    path = experiment / "audit.json"
+    findings: list[dict[str, Any]] = _read_json(path)["findings"] if path.is_file() else []
+    return findings
+
+
 def load_ledger(experiment: Path) -> Ledger:
     """Read all finished runs of an experiment, packed or not.
 
@@ -180,6 +192,8 @@ def pack_ledger(ledger: Ledger, target: Path) -> None:
     lines = [json.dumps(_finite(asdict(record)), sort_keys=True) for record in ledger.records]
     write_text(target / "records.jsonl", "\n".join(lines) + "\n")
     write_json(target / "experiment.json", ledger.experiment)
+    if ledger.audit:
+        write_json(target / "audit.json", {"findings": ledger.audit})
 
 
 def commit_file(partial: Path, path: Path) -> None:

@@ -19,6 +19,7 @@ from benchmark.ledger import SCHEMA
 from fusion_methods import FusionSpec, build_fusion, resolve_fusion
 
 CODE_SCHEMA = 1  # raise when the same settings give other numbers
+STEP_COST = 2_000_000  # multiply-adds an image that a training step costs whatever the network, measured on CPUs
 
 
 @dataclass(frozen=True)
@@ -115,43 +116,40 @@ def make_plan(settings: Settings, dataset_digest: str, num_classes: int, images:
     """
     context = Context(settings.shared(dataset_digest), images)
     try:
-        networks = {text: _network(text, settings, num_classes) for text in settings.backbones}
-        specs = [resolve_fusion(text) for text in settings.methods]
-        heads = _heads(specs, settings.branch_groups(), networks, num_classes)
+        networks = {text: _network(text, settings, num_classes) for text in settings.all_backbones()}
+        cells = [(group, resolve_fusion(method)) for group, method in settings.fusion_grid()]
+        heads = _heads(cells, networks, num_classes)
     except ValueError as error:
         raise UserError(str(error)) from error
-    if repeated := {spec.text for spec in specs if [other.text for other in specs].count(spec.text) > 1}:
-        raise UserError(f"method {repeated.pop()} is listed twice; list each method once")
+    if len(heads) < len(cells):
+        texts = [(group, spec.text) for group, spec in cells]
+        repeated = next(text for group, text in texts if texts.count((group, text)) > 1)
+        raise UserError(f"method {repeated} is listed twice; list each method once")
     stage_one = {
         (name, seed): _backbone_run(network, seed, settings.backbone_stage, context)
         for seed in range(settings.seeds)
         for name, network in networks.items()
     }
     fused = [
-        _fusion_run(spec, [stage_one[name, seed] for name in group], heads[spec.text, group], settings, context)
+        _fusion_run(spec, [stage_one[name, seed] for name in group], heads[group, spec.text], settings, context)
         for seed in range(settings.seeds)
-        for group in settings.branch_groups()
-        for spec in specs
+        for group, spec in cells
     ]
     return [*stage_one.values(), *fused]
 
 
 def _heads(
-    specs: Sequence[FusionSpec],
-    groups: Sequence[tuple[str, ...]],
-    networks: dict[str, Network],
-    num_classes: int,
-) -> dict[tuple[str, tuple[str, ...]], Head]:
+    cells: Sequence[tuple[tuple[str, ...], FusionSpec]], networks: dict[str, Network], num_classes: int
+) -> dict[tuple[tuple[str, ...], str], Head]:
     """Measure every method on every group; groups whose branches have the same shapes are measured once."""
     measured: dict[tuple[Any, ...], Head] = {}
     heads = {}
-    for spec in specs:
-        for group in groups:
-            branches = [networks[name] for name in group]
-            key = (spec.text, *((branch.feature_dim, branch.map_shape) for branch in branches))
-            if key not in measured:
-                measured[key] = _head(spec.text, branches, num_classes)
-            heads[spec.text, group] = measured[key]
+    for group, spec in cells:
+        branches = [networks[name] for name in group]
+        key = (spec.text, *((branch.feature_dim, branch.map_shape) for branch in branches))
+        if key not in measured:
+            measured[key] = _head(spec.text, branches, num_classes)
+        heads[group, spec.text] = measured[key]
     return heads
 
 
@@ -234,7 +232,7 @@ def _backbone_run(network: Network, seed: int, stage: StageSettings, context: Co
         titles={"method": None, "backbones": [network.title]},
         parameters=network.parameters,
         macs=network.macs,
-        cost=3.0 * network.macs * context.images * stage.epochs,
+        cost=3.0 * (network.macs + STEP_COST) * context.images * stage.epochs,
     )
 
 
@@ -245,6 +243,7 @@ def _fusion_run(spec: FusionSpec, parents: Sequence[Run], head: Head, settings: 
         **stage.model_dump(),
         "method": spec.method.name,
         "end_to_end": spec.end_to_end,
+        "partner": "shuffled" if spec.shuffled_partner else "own",
         **{f"method.{name}": value for name, value in spec.module.settings.items()},
     }
     branches = sum(parent.macs for parent in parents)
@@ -262,7 +261,7 @@ def _fusion_run(spec: FusionSpec, parents: Sequence[Run], head: Head, settings: 
         titles={"method": head.title, "backbones": [parent.titles["backbones"][0] for parent in parents]},
         parameters=head.parameters + sum(parent.parameters for parent in parents),
         macs=head.macs + branches,
-        cost=3.0 * (head.macs + branches * spec.end_to_end) * context.images * stage.epochs,
+        cost=3.0 * (head.macs + branches * spec.end_to_end + STEP_COST) * context.images * stage.epochs,
         batch_dependent=head.batch_dependent,
     )
 

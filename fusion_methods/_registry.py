@@ -37,11 +37,19 @@ class FusionMethod:
 
 @dataclass(frozen=True)
 class FusionSpec:
-    """A method with all its settings: what `module` gets, and whether the backbones learn."""
+    """A method with all its settings.
+
+    Attributes:
+        module: what the module gets.
+        end_to_end: whether the backbones learn.
+        shuffled_partner: whether every branch but the first sees another image, the control for what a branch adds.
+        text: the shortest spec that says all this.
+    """
 
     method: FusionMethod
     module: Spec
     end_to_end: bool
+    shuffled_partner: bool
     text: str
 
     @property
@@ -53,7 +61,7 @@ class FusionSpec:
 
 Method = TypeVar("Method", bound=Callable[..., nn.Module])
 FUSION_METHODS: Registry[FusionMethod] = Registry("fusion method")
-BACKBONES_SETTING = {"backbones=frozen": False, "backbones=fine-tuned": True}
+ARMS = {"backbones": ("frozen", "fine-tuned"), "partner": ("own", "shuffled")}
 
 
 def register_fusion(name: str, *, title: str, reference: str, end_to_end: bool = False) -> Callable[[Method], Method]:
@@ -88,18 +96,26 @@ def resolve_fusion(text: str) -> FusionSpec:
     if method is None:
         raise FUSION_METHODS.unknown(name)
     items = [item for item in settings.split(",") if item]
-    end_to_end = method.end_to_end
-    for item in [item for item in items if item.startswith("backbones=")]:
-        if item not in BACKBONES_SETTING:
-            raise ValueError(f"'{name}': write backbones=frozen or backbones=fine-tuned, not {item}")
-        end_to_end = BACKBONES_SETTING[item]
+    arm = {"backbones": ARMS["backbones"][method.end_to_end], "partner": "own"}
+    usual = dict(arm)
+    for item in [item for item in items if item.partition("=")[0] in ARMS]:
+        key, _, value = item.partition("=")
+        if value not in ARMS[key]:
+            raise ValueError(f"'{name}': write {key}={' or '.join(ARMS[key])}, not {item}")
+        arm[key] = value
         items.remove(item)
+    if arm == {"backbones": "fine-tuned", "partner": "shuffled"}:
+        raise ValueError(f"'{name}': partner=shuffled needs backbones=frozen, whose outputs are stored")
     module = parse_spec(f"{name}:{','.join(items)}", method.build)
-    shortest = module.text
-    if end_to_end != method.end_to_end:
-        word = "fine-tuned" if end_to_end else "frozen"
-        shortest += ("," if ":" in shortest else ":") + f"backbones={word}"
-    return FusionSpec(method, module, end_to_end, shortest)
+    unusual = [f"{key}={arm[key]}" for key in sorted(arm) if arm[key] != usual[key]]
+    written = [*filter(None, [split_spec(module.text)[1]]), *unusual]
+    return FusionSpec(
+        method=method,
+        module=module,
+        end_to_end=arm["backbones"] == "fine-tuned",
+        shuffled_partner=arm["partner"] == "shuffled",
+        text=name + (":" + ",".join(written) if written else ""),
+    )
 
 
 def build_fusion(text: str, feature_dims: tuple[int, ...], num_classes: int) -> nn.Module:

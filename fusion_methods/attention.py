@@ -22,13 +22,15 @@ AXES = ("feature", "token", "spatial", "batch")
 class LocalAttention(nn.Module):
     """Mix neighbouring features by a convolution between two linear layers, each with an addition around it.
 
-    h = W1 x; h = h + relu(conv1d(h)); y = x + W2 h. Shapes: (B, D) -> (B, D).
+    h = W1 x; h = h + relu(conv1d(h)); y = x + W2 h. The convolution's bias starts at zero: torch's random one
+    outweighs h, which is small, and where it is negative no image passes the ReLU. Shapes: (B, D) -> (B, D).
     """
 
     def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
         self.inner = nn.Linear(width, width)
         self.conv = nn.Conv1d(1, 1, kernel, padding="same")
+        nn.init.zeros_(self.conv.get_parameter("bias"))
         self.outer = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:

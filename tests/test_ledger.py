@@ -32,7 +32,8 @@ def test_record_is_the_public_format(folder: Path) -> None:
     record = json.loads((run_folder(folder, "late-resnet18-vgg11-0") / "record.json").read_text())
     assert set(record) >= {
         "schema", "run_id", "kind", "method", "backbones", "seed", "dataset", "dataset_digest", "profile",
-        "hyperparameters", "parents", "selected_epoch", "metrics", "parameters", "macs", "seconds", "device", "environment",
+        "hyperparameters", "parents", "selected_epoch", "metrics", "parameters", "macs", "seconds", "device",
+        "environment",
     }  # fmt: skip
     assert record["schema"] == 1
     assert set(record["metrics"]) == {"validation_selected", "last_epoch", "best_test_epoch"}
@@ -78,7 +79,7 @@ def test_the_record_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_damaged_record_is_named(folder: Path, text: str) -> None:
     path = run_folder(folder, "late-resnet18-vgg11-0") / "record.json"
     path.write_text(text)
-    with pytest.raises(UserError, match="late-resnet18-vgg11-0.*is damaged") as caught:
+    with pytest.raises(UserError, match=r"late-resnet18-vgg11-0.*is damaged") as caught:
         load_ledger(folder)
     assert "\n" not in str(caught.value)
 

@@ -28,6 +28,7 @@ from benchmark.ledger import Record, experiment_folder, is_finished, read_experi
 if TYPE_CHECKING:
     from benchmark.engine.local import Failure
     from benchmark.plan import Run
+    from benchmark.training.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("backbones", "fusion_methods", "benchmark/training", "benchmark/data", "benchmark/plan.py")
@@ -107,17 +108,9 @@ def run_experiment(request: Request, progress: Progress) -> Summary:
 def _run_plan(request: Request, manifest: Manifest, digest: str, key: str, progress: Progress) -> Summary:
     from benchmark.engine.local import Failure, default_workers, run_in_process, run_locally
     from benchmark.training.backbone import has_weights
-    from benchmark.training.workspace import Workspace
 
     plan = _make_plan(request, manifest, digest)
-    workspace = Workspace(
-        settings=request.settings,
-        manifest=manifest,
-        dataset_digest=digest,
-        images_file=stored_images(manifest, request.settings.data.image_size, request.data_dir),
-        experiment=request.folder,
-        device=choose_device(request.device),
-    )
+    workspace = _open_workspace(request, manifest, digest)
     workspace.split(0)  # a class that cannot be split is the user's to know before anything runs
     to_do = [run for run in plan if not is_finished(request.folder, run.run_id)]
     needed = {parent for run in to_do if run.kind == "fusion" for parent in run.parents}
@@ -150,6 +143,48 @@ def planned_runs(request: Request) -> list[Run]:
     """Return the plan of an experiment without running it."""
     manifest = open_dataset(request.settings.data, request.data_dir)
     return _make_plan(request, manifest, manifest.content_digest(request.data_dir / "store"))
+
+
+def finished_request(
+    results_dir: Path, experiment: str, data_dir: Path, device: str, plugins: tuple[Path, ...]
+) -> Request:
+    """Return the request that an experiment in the ledger stands for.
+
+    Raises:
+        UserError: there is no such experiment.
+    """
+    description = read_experiment(experiment_folder(results_dir, experiment))
+    if description is None:
+        folder = experiment_folder(results_dir, experiment)
+        raise UserError(f"no experiment at {folder}; run `ferfuse reproduce` first, or give --experiment NAME")
+    settings = Settings.model_validate(description["settings"])
+    return Request(settings, experiment, results_dir, data_dir, device, plugins=plugins)
+
+
+def finished_runs(request: Request) -> tuple[list[Run], Workspace]:
+    """Return the finished runs of an experiment, and what is needed to work with them again.
+
+    Raises:
+        UserError: the data are not those that the experiment was run on.
+    """
+    manifest = open_dataset(request.settings.data, request.data_dir)
+    digest = manifest.content_digest(request.data_dir / "store")
+    _refuse_mixture(request, read_experiment(request.folder), digest)
+    runs = [run for run in _make_plan(request, manifest, digest) if is_finished(request.folder, run.run_id)]
+    return runs, _open_workspace(request, manifest, digest)
+
+
+def _open_workspace(request: Request, manifest: Manifest, digest: str) -> Workspace:
+    from benchmark.training.workspace import Workspace
+
+    return Workspace(
+        settings=request.settings,
+        manifest=manifest,
+        dataset_digest=digest,
+        images_file=stored_images(manifest, request.settings.data.image_size, request.data_dir),
+        experiment=request.folder,
+        device=choose_device(request.device),
+    )
 
 
 def _make_plan(request: Request, manifest: Manifest, digest: str) -> list[Run]:
@@ -203,7 +238,7 @@ def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, 
     settings = request.settings.model_dump(mode="json")
     earlier = read_experiment(request.folder)
     if earlier:
-        for name in ("backbones", "methods"):
+        for name in ("backbones", "methods", "with_arms"):
             new = [item for item in settings[name] if item not in earlier["settings"][name]]
             settings[name] = earlier["settings"][name] + new
         settings["seeds"] = max(settings["seeds"], earlier["settings"]["seeds"])

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from filelock import FileLock
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from backbones import BranchOutput, build_backbone, split_replicate
 from backbones.weights import load_weights
-from benchmark.config import StageSettings
-from benchmark.ledger import artifact_folder, commit_file
+from benchmark.ledger import artifact_folder
 from benchmark.plan import Run, stream
+from benchmark.training.checkpoint import load_tensors, save_tensors, stage_of
 from benchmark.training.fit import Outcome, fit
 from benchmark.training.images import EVALUATION_BATCH, image_task
 from benchmark.training.workspace import Workspace, batches_of
@@ -40,9 +39,8 @@ def train_backbone(run: Run, workspace: Workspace) -> Outcome:
     outcome = fit(Logits(network), image_task(run, workspace), stage_of(run))
     network.load_state_dict({name.removeprefix("backbone."): value for name, value in outcome.state.items()})
     folder = artifact_folder(workspace.experiment, run.run_id)
-    folder.mkdir(parents=True, exist_ok=True)
-    _save({name: value.contiguous() for name, value in network.state_dict().items()}, folder / WEIGHTS)
-    _save(_outputs_of_all_images(network, workspace, ("features", "logits")), folder / OUTPUTS)
+    save_tensors(network.state_dict(), folder / WEIGHTS)
+    save_tensors(_outputs_of_all_images(network, workspace, ("features", "logits")), folder / OUTPUTS)
     return outcome
 
 
@@ -59,7 +57,7 @@ def initial_backbone(run: Run, workspace: Workspace) -> nn.Module:
 def trained_backbone(run_id: str, spec: str, workspace: Workspace) -> nn.Module:
     """Build a backbone with the weights that its stage-1 run left."""
     network = build_backbone(spec, len(workspace.manifest.classes))
-    network.load_state_dict(load_file(artifact_folder(workspace.experiment, run_id) / WEIGHTS))
+    network.load_state_dict(load_tensors(artifact_folder(workspace.experiment, run_id) / WEIGHTS))
     return network.to(workspace.device).to(memory_format=torch.channels_last)
 
 
@@ -84,8 +82,8 @@ def _stored(path: Path, names: tuple[str, ...], run_id: str, spec: str, workspac
     with FileLock(f"{path}.lock"):
         if not path.is_file():
             network = trained_backbone(run_id, spec, workspace)
-            _save(_outputs_of_all_images(network, workspace, names), path)
-    return load_file(path, device=workspace.device)
+            save_tensors(_outputs_of_all_images(network, workspace, names), path)
+    return load_tensors(path, workspace.device)
 
 
 @torch.inference_mode()
@@ -98,14 +96,3 @@ def _outputs_of_all_images(network: nn.Module, workspace: Workspace, names: tupl
         for name in names:
             parts[name].append(getattr(output, name).float().cpu())
     return {name: torch.cat(tensors).contiguous() for name, tensors in parts.items()}
-
-
-def stage_of(run: Run) -> StageSettings:
-    """Return the optimisation settings among a run's hyperparameters."""
-    return StageSettings(**{name: run.hyperparameters[name] for name in StageSettings.model_fields})
-
-
-def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    partial = path.with_name(path.name + ".tmp")
-    save_file(tensors, partial)
-    commit_file(partial, path)

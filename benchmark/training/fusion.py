@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -10,12 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from backbones import BranchOutput
+from benchmark.ledger import artifact_folder
 from benchmark.plan import Run, stream
-from benchmark.training.backbone import stage_of, stored_outputs, trained_backbone
+from benchmark.training.backbone import stored_outputs, trained_backbone
+from benchmark.training.checkpoint import load_tensors, save_tensors, stage_of
 from benchmark.training.fit import Outcome, Scores, Task, fit
-from benchmark.training.images import image_task
+from benchmark.training.images import image_task, predict_images
 from benchmark.training.workspace import Workspace, batches_of, epoch_order
 from fusion_methods import build_fusion
+
+WEIGHTS = "fusion.safetensors"
+Predict = Callable[[np.ndarray, int], np.ndarray]
 
 
 class EndToEnd(nn.Module):
@@ -31,43 +36,102 @@ class EndToEnd(nn.Module):
         return scores
 
 
+class StoredOutputs:
+    """What the frozen branches of a run said of every image, taken batch by batch.
+
+    For a run with shuffled partners, every branch but the first is asked about another image: in training the batch's
+    previous one, in evaluation one of the same split that the seed has drawn, so that evaluation does not depend on
+    the order of images.
+    """
+
+    def __init__(self, run: Run, workspace: Workspace) -> None:
+        self.run, self.workspace = run, workspace
+        self.shuffled = run.hyperparameters["partner"] == "shuffled"
+        self.branches = [_outputs(i, spec, workspace, False) for i, spec in _parents(run)]
+        self.partner = np.arange(len(workspace.manifest))
+        if self.shuffled:
+            split = workspace.split(run.seed)
+            for name, rows in (("validation", split.validation), ("test", split.test)):
+                order = np.random.default_rng(stream(run.seed, "partner", name)).permutation(rows)
+                self.partner[order] = np.roll(order, 1)
+
+    def with_maps(self) -> StoredOutputs:
+        """Read the feature maps too."""
+        self.branches = [_outputs(i, spec, self.workspace, True) for i, spec in _parents(self.run)]
+        return self
+
+    def training_batch(self, rows: np.ndarray) -> list[BranchOutput]:
+        """Return the branches' outputs for a shuffled batch of training rows."""
+        return self._take(rows, np.roll(rows, 1) if self.shuffled else rows)
+
+    def evaluation_batch(self, rows: np.ndarray) -> list[BranchOutput]:
+        """Return the branches' outputs for these validation or test rows."""
+        return self._take(rows, self.partner[rows])
+
+    def _take(self, rows: np.ndarray, partners: np.ndarray) -> list[BranchOutput]:
+        indices = [rows, *[partners] * (len(self.branches) - 1)]
+        return [
+            _rows_of(branch, torch.from_numpy(index).to(self.workspace.device))
+            for branch, index in zip(self.branches, indices, strict=True)
+        ]
+
+    def predict(self, network: nn.Module, rows: np.ndarray, batch: int) -> np.ndarray:
+        """Return the (N, C) scores of these rows, taken in this order, `batch` at a time."""
+        network.eval()
+        with torch.inference_mode():
+            scores = [network(self.evaluation_batch(part)) for part in batches_of(rows, batch)]
+        return torch.cat(scores).float().cpu().numpy()
+
+
 def train_on_stored_outputs(run: Run, workspace: Workspace) -> Outcome:
     """Train a fusion method on what its frozen branches said of each image; no backbone runs.
 
     Evaluation goes through validation and test in the data's file order, in batches of the training size: it is what
     a plain script does, and for a method that depends on its batch it matters.
     """
-    dims = [_outputs(i, spec, workspace, False).features.shape[1] for i, spec in _parents(run)]
-    network = initial_fusion(run, dims, workspace)
-    with_maps = bool(getattr(network, "uses_maps", False))
-    branches = [_outputs(i, spec, workspace, with_maps) for i, spec in _parents(run)]
+    network, outputs = _initial(run, workspace)
     split = workspace.split(run.seed)
+    batch = int(run.hyperparameters["batch_size"])
 
     def batches(epoch: int) -> Iterator[tuple[list[BranchOutput], Tensor]]:
         for rows in epoch_order(run, split.train, epoch):
-            index = torch.from_numpy(rows).to(workspace.device)
-            yield take(branches, index), workspace.labels[index]
-
-    @torch.inference_mode()
-    def scores(model: nn.Module, rows: np.ndarray) -> np.ndarray:
-        parts = batches_of(rows, int(run.hyperparameters["batch_size"]))
-        outputs = [model(take(branches, torch.from_numpy(part).to(workspace.device))) for part in parts]
-        return torch.cat(outputs).float().cpu().numpy()
+            yield outputs.training_batch(rows), workspace.labels[torch.from_numpy(rows).to(workspace.device)]
 
     def evaluate(model: nn.Module) -> Scores:
-        model.eval()
-        return {"validation": scores(model, split.validation), "test": scores(model, split.test)}
+        return {
+            "validation": outputs.predict(model, split.validation, batch),
+            "test": outputs.predict(model, split.test, batch),
+        }
 
     task = Task(batches, len(epoch_order(run, split.train, 1)), evaluate, workspace.labels_of(split))
-    return fit(network, task, stage_of(run))
+    outcome = fit(network, task, stage_of(run))
+    if outcome.state:
+        save_tensors(outcome.state, artifact_folder(workspace.experiment, run.run_id) / WEIGHTS)
+    return outcome
 
 
 def train_end_to_end(run: Run, workspace: Workspace) -> Outcome:
     """Train backbones and fusion method together, the backbones starting from their stage-1 weights."""
-    backbones = [trained_backbone(i, spec, workspace) for i, spec in _parents(run)]
-    dims = [int(backbone.feature_dim) for backbone in backbones]  # type: ignore[arg-type]
-    network = EndToEnd(backbones, initial_fusion(run, dims, workspace))
+    network = _initial_end_to_end(run, workspace)
     return fit(network, image_task(run, workspace, int(run.hyperparameters["batch_size"])), stage_of(run))
+
+
+def trained_predictor(run: Run, workspace: Workspace) -> Predict:
+    """Return how a finished fusion run scores images: (rows, batch size) -> (N, C), in evaluation mode.
+
+    A method on stored outputs is read from its weights. An end-to-end run keeps none, being as large as its backbones;
+    it is repeated, which gives the same network.
+    """
+    if run.stage == "joint":
+        joint = _initial_end_to_end(run, workspace)
+        task = image_task(run, workspace, int(run.hyperparameters["batch_size"]))
+        joint.load_state_dict(fit(joint, task, stage_of(run)).state)
+        return lambda rows, batch: predict_images(joint.eval(), workspace, rows, batch)
+    network, outputs = _initial(run, workspace)
+    path = artifact_folder(workspace.experiment, run.run_id) / WEIGHTS
+    if any(True for _ in network.parameters()):
+        network.load_state_dict(load_tensors(path) if path.is_file() else train_on_stored_outputs(run, workspace).state)
+    return lambda rows, batch: outputs.predict(network, rows, batch)
 
 
 def initial_fusion(run: Run, feature_dims: Sequence[int], workspace: Workspace) -> nn.Module:
@@ -77,11 +141,21 @@ def initial_fusion(run: Run, feature_dims: Sequence[int], workspace: Workspace) 
     return build_fusion(run.method, tuple(feature_dims), len(workspace.manifest.classes)).to(workspace.device)
 
 
-def take(branches: Sequence[BranchOutput], index: Tensor) -> list[BranchOutput]:
-    """Return the rows `index` of every branch's outputs."""
-    return [
-        BranchOutput(b.features[index], b.logits[index], None if b.maps is None else b.maps[index]) for b in branches
-    ]
+def _initial(run: Run, workspace: Workspace) -> tuple[nn.Module, StoredOutputs]:
+    outputs = StoredOutputs(run, workspace)
+    network = initial_fusion(run, [branch.features.shape[1] for branch in outputs.branches], workspace)
+    return network, outputs.with_maps() if getattr(network, "uses_maps", False) else outputs
+
+
+def _initial_end_to_end(run: Run, workspace: Workspace) -> EndToEnd:
+    backbones = [trained_backbone(i, spec, workspace) for i, spec in _parents(run)]
+    dims = [int(backbone.feature_dim) for backbone in backbones]  # type: ignore[arg-type]
+    return EndToEnd(backbones, initial_fusion(run, dims, workspace))
+
+
+def _rows_of(branch: BranchOutput, index: Tensor) -> BranchOutput:
+    maps = None if branch.maps is None else branch.maps[index]
+    return BranchOutput(branch.features[index], branch.logits[index], maps)
 
 
 def _parents(run: Run) -> list[tuple[str, str]]:

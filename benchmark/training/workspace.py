@@ -78,14 +78,17 @@ def _split(workspace: Workspace, seed: int) -> Split:
 
 
 def epoch_order(run: Run, rows: np.ndarray, epoch: int) -> list[np.ndarray]:
-    """Return the rows of an epoch's batches, shuffled by seed, stage and epoch alone."""
+    """Return the rows of an epoch's batches, shuffled by seed, stage and epoch alone.
+
+    A single row left over joins the batch before it, since batch normalisation needs two.
+    """
     order = np.random.default_rng(stream(run.seed, "order", run.stage, str(epoch))).permutation(rows)
-    return batches_of(order, int(run.hyperparameters["batch_size"]))
+    batches = batches_of(order, int(run.hyperparameters["batch_size"]))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [np.concatenate(batches[-2:])]
+    return batches
 
 
 def batches_of(rows: np.ndarray, size: int) -> list[np.ndarray]:
-    """Cut rows into batches; a single left-over row joins the batch before it, since batch norm needs two."""
-    cuts = list(range(size, len(rows), size))
-    if cuts and len(rows) - cuts[-1] == 1:
-        cuts.pop()
-    return np.split(rows, cuts)
+    """Cut rows into batches in their order; the last one may be smaller."""
+    return np.split(rows, range(size, len(rows), size))

@@ -14,6 +14,7 @@ import pytest
 
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, load_ledger
+from benchmark.reporting.accuracy import backbone_rows, fusion_rows
 from benchmark.reporting.report import write_report
 from benchmark.reporting.tables import escape_latex, make_table, render, to_latex, to_markdown
 from tests.conftest import make_record, write_ledger
@@ -51,23 +52,23 @@ def test_every_number_is_the_ledgers(ledger: Ledger) -> None:
 
 
 def test_order_is_the_papers_then_as_asked(ledger: Ledger) -> None:
-    table = make_table(2, ledger)
-    assert list(dict.fromkeys(row.group for row in table.rows)) == [
+    rows = fusion_rows(ledger)
+    assert list(dict.fromkeys(row.group for row in rows)) == [
         "Late fusion", "Early fusion", "Attention fusion", "Attention fusion (axis=batch)", "50%_a&b <i>",
     ]  # fmt: skip
-    assert [row.names for row in table.rows[:3]] == [
+    assert [row.names for row in rows[:3]] == [
         ("ResNet18", "ResNet34"), ("VGG13", "ResNet34"), ("ResNet18", "VGG13"),
     ]  # fmt: skip
-    assert [row.names[0] for row in make_table(1, ledger).rows] == ["ResNet18", "ResNet34", "VGG13"]
+    assert [row.names[0] for row in backbone_rows(ledger)] == ["ResNet18", "ResNet34", "VGG13"]
 
 
 def test_printed_values_stand_where_the_paper_has_one(ledger: Ledger) -> None:
-    printed = {(row.group, row.names): row.printed for row in make_table(2, ledger).rows}
+    printed = {(row.group, row.names): row.printed for row in fusion_rows(ledger)}
     assert printed["Late fusion", ("ResNet18", "ResNet34")] == "86.35"
     assert printed["Attention fusion", ("VGG13", "ResNet34")] == "90.92"
     assert printed["Late fusion", ("ResNet18", "VGG13")] is None
     assert printed["Attention fusion (axis=batch)", ("ResNet18", "ResNet34")] is None
-    assert [row.printed for row in make_table(1, ledger).rows] == ["85.3", "85.5", "85.2"]
+    assert [row.printed for row in backbone_rows(ledger)] == ["85.3", "85.5", "85.2"]
 
 
 def test_title_names_data_profile_seeds_and_selection(ledger: Ledger) -> None:
@@ -88,9 +89,9 @@ def test_only_raf_db_is_comparable(tmp_path: Path, ledger: Ledger) -> None:
 
 def test_one_seed_has_no_spread(tmp_path: Path) -> None:
     write_ledger(tmp_path / "one", [make_record("backbone", None, ["resnet18"], 0, 0.8)])
-    row = make_table(1, load_ledger(tmp_path / "one")).rows[0]
+    row = backbone_rows(load_ledger(tmp_path / "one"))[0]
     assert (row.sd, row.n) == (None, 1)
-    assert "± " not in to_latex(make_table(1, load_ledger(tmp_path / "one"))).split("midrule")[1]
+    assert "pm" not in to_latex(make_table(1, load_ledger(tmp_path / "one"))).split("midrule")[1]
 
 
 def test_three_branches_and_two_in_one_table(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Audits: is a prediction what it seems to be?"""

@@ -1,0 +1,140 @@
+"""Does a prediction change with its neighbours? Every trained method on the same test images in several orders.
+
+RAF-DB's own file order puts whole classes side by side. A model that looks across its batch can read the class off the
+neighbours there, and loses that as soon as the test set is shuffled or taken one image at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from benchmark.config import UserError, nearest
+from benchmark.ledger import read_audit, write_json
+from benchmark.plan import Run, stream
+from benchmark.training.fusion import Predict, trained_predictor
+from benchmark.training.workspace import Workspace
+from fusion_methods import resolve_fusion
+
+SHUFFLES = 5
+TOLERANCE = 1e-3  # of the scores' own spread; rounding stays a thousand times below it
+DEPENDS, INDEPENDENT = "depends on the batch", "independent of the batch"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the audit found of one run.
+
+    Attributes:
+        accuracy: fraction right by order: "file_order", "sorted_by_class", "shuffled" (mean over the shuffles),
+            "one_by_one".
+        batch_averaged_accuracy: mean over batches in file order of each batch's accuracy, as scripts often report it.
+        changed: share of images whose predicted class is not that of file order; for "shuffled" in any of the shuffles.
+        largest_difference: of a score between any two orders, divided by the scores' standard deviation.
+        verdict: `DEPENDS` or `INDEPENDENT`.
+        declared: whether the method says of itself that it depends on its batch.
+    """
+
+    run_id: str
+    method: str
+    backbones: list[str]
+    titles: dict[str, Any]
+    seed: int
+    batch_size: int
+    accuracy: dict[str, float]
+    batch_averaged_accuracy: float
+    changed: dict[str, float]
+    largest_difference: float
+    verdict: str
+    declared: bool
+
+
+def audit_run(run: Run, workspace: Workspace) -> Finding:
+    """Evaluate one finished fusion run in every order, at its training batch size."""
+    predict = trained_predictor(run, workspace)
+    rows = workspace.split(run.seed).test
+    labels = workspace.manifest.labels
+    return _compare(run, predict, rows, labels)
+
+
+def _compare(run: Run, predict: Predict, rows: np.ndarray, labels: np.ndarray) -> Finding:
+    batch = int(run.hyperparameters["batch_size"])
+    generator = np.random.default_rng(stream(run.seed, "audit orders"))
+    reference = predict(rows, batch)
+    right = reference.argmax(1) == labels[rows]
+    accuracy = {"file_order": [right.mean()]}
+    changed: dict[str, np.ndarray] = {}
+    largest = 0.0
+    for name, order, size in evaluation_orders(rows, labels, batch, generator):
+        scores = _in_order_of(rows, order, predict(order, size))
+        predicted = scores.argmax(1)
+        accuracy.setdefault(name, []).append((predicted == labels[rows]).mean())
+        changed[name] = changed.get(name, False) | (predicted != reference.argmax(1))
+        largest = max(largest, float(np.abs(scores - reference).max()))
+    spread = float(reference.std()) or 1.0
+    starts = range(0, len(rows), batch)
+    return Finding(
+        run_id=run.run_id,
+        method=str(run.method),
+        backbones=list(run.backbones),
+        titles=run.titles,
+        seed=run.seed,
+        batch_size=batch,
+        accuracy={name: float(np.mean(values)) for name, values in accuracy.items()},
+        batch_averaged_accuracy=float(np.mean([right[start : start + batch].mean() for start in starts])),
+        changed={name: float(share.mean()) for name, share in changed.items()},
+        largest_difference=largest / spread,
+        verdict=DEPENDS if largest / spread > TOLERANCE else INDEPENDENT,
+        declared=run.batch_dependent,
+    )
+
+
+def evaluation_orders(
+    rows: np.ndarray, labels: np.ndarray, batch: int, generator: np.random.Generator
+) -> Iterator[tuple[str, np.ndarray, int]]:
+    """Yield the orders beside file order: (name, (N,) rows, batch size)."""
+    yield "sorted_by_class", rows[np.argsort(labels[rows], kind="stable")], batch
+    for _ in range(SHUFFLES):
+        yield "shuffled", generator.permutation(rows), batch
+    yield "one_by_one", rows, 1
+
+
+def audit_experiment(runs: Sequence[Run], methods: Sequence[str] | None, workspace: Workspace) -> list[Finding]:
+    """Audit the finished fusion runs of these methods, of all where none is named.
+
+    Raises:
+        UserError: a method has no finished run.
+    """
+    fused = {str(run.method) for run in runs if run.kind == "fusion"}
+    try:
+        wanted = [resolve_fusion(method).text for method in methods or sorted(fused)]
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if missing := [method for method in wanted if method not in {resolve_fusion(text).text for text in fused}]:
+        raise UserError(f"method {missing[0]} has no finished run here; {nearest(missing[0], sorted(fused))}")
+    if workspace.device == "cpu":
+        torch.set_num_threads(1)  # as in training, so that a repeated run is the same run
+    chosen = [run for run in runs if run.kind == "fusion" and resolve_fusion(str(run.method)).text in wanted]
+    return [audit_run(run, workspace) for run in track(chosen, "Auditing", console=Console(stderr=True))]
+
+
+def write_findings(experiment: Path, findings: Sequence[Finding]) -> Path:
+    """Add findings to `audit.json` of an experiment; a run audited again replaces what was found before."""
+    known = {finding["run_id"]: finding for finding in read_audit(experiment)}
+    known.update({finding.run_id: asdict(finding) for finding in findings})
+    path = experiment / "audit.json"
+    write_json(path, {"findings": [known[run_id] for run_id in sorted(known)]})
+    return path
+
+
+def _in_order_of(rows: np.ndarray, order: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Bring scores of images in `order` back to the order of `rows`."""
+    position = {int(row): i for i, row in enumerate(order)}
+    return scores[[position[int(row)] for row in rows]]

@@ -1,0 +1,127 @@
+"""Table 4: what fusion is measured against, from one network alone to the ceiling that no fusion of two can pass."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmark.config import UserError
+from benchmark.ledger import Ledger, Record
+from benchmark.reporting.accuracy import (
+    SELECTION,
+    SPREAD_NOTE,
+    batch_dependent_methods,
+    data_name,
+    in_order,
+    mean_and_spread,
+)
+from benchmark.reporting.printed import read_paper
+from benchmark.reporting.tables import Table
+
+METHODS = {
+    "late": "Late",
+    "early": "Early",
+    "attention-fusion": "Attention",
+    "early:partner=shuffled": "Early, shuffled partner",
+    "attention-fusion:partner=shuffled": "Attention, shuffled partner",
+}
+Branch = tuple[np.ndarray, np.ndarray]
+
+
+def control_table(ledger: Ledger) -> Table:
+    """Return Table 4: a row for every pair, for the same network twice, and for single networks of a pair's size.
+
+    Raises:
+        UserError: the ledger holds no fused group.
+    """
+    groups = dict.fromkeys(tuple(record.backbones) for record in ledger.of_kind("fusion") if len(record.backbones) == 2)
+    if not groups:
+        raise UserError(f"experiment '{ledger.name}' has no pair of backbones to compare with its controls")
+    dependent = batch_dependent_methods(ledger)
+    methods = [m for m in METHODS if m not in dependent and any(r.method == m for r in ledger.records)]
+    branches = {record.run_id: _branch(ledger, record) for record in ledger.of_kind("backbone")}
+    ordered = in_order(groups, read_paper().pairs, key=frozenset)
+    body = [_pair_cells(ledger, group, methods, branches) for group in ordered]
+    fused = {name for group in groups for name in group}
+    alone = dict.fromkeys(r.backbones[0] for r in ledger.of_kind("backbone") if r.backbones[0] not in fused)
+    body += [_single_cells(ledger, name, len(methods)) for name in alone]
+    title = (
+        f"Fusion and its controls: test accuracy (%) on {data_name(ledger)}, profile "
+        f"{ledger.experiment['settings']['profile']}, epoch selected on validation"
+    )
+    notes = [
+        SPREAD_NOTE,
+        "Best single is the branch with the higher validation accuracy, seed by seed.",
+        "Either right is the ceiling of choosing between two branches. Disagree is the share of images on which their "
+        "classes differ; error overlap the share that both get wrong among those that either gets wrong.",
+        "A shuffled partner is the second network asked about another image: what remains is the first one's work.",
+    ]
+    header = [
+        "Networks",
+        "Parameters (M)",
+        "Best single",
+        *(METHODS[method] for method in methods),
+        "Either right",
+        "Disagree (%)",
+        "Error overlap (%)",
+    ]
+    return Table(4, title, header, body, notes, names=1)
+
+
+def _pair_cells(
+    ledger: Ledger, group: tuple[str, ...], methods: Sequence[str], branches: dict[str, Branch]
+) -> list[str]:
+    records = [record for record in ledger.of_kind("fusion") if tuple(record.backbones) == group]
+    seeds = {record.seed: record.parents for record in records}
+    singles, either, disagree, overlap = [], [], [], []
+    for _, parents in sorted(seeds.items()):
+        validation, test = zip(*(branches[parent] for parent in parents), strict=True)
+        singles.append(_best_single(validation, test))
+        right = [_right(predictions) for predictions in test]
+        either.append(100 * float(np.mean(right[0] | right[1])))
+        disagree.append(100 * float(np.mean(test[0][0] != test[1][0])))
+        any_wrong = float(np.mean(~(right[0] & right[1])))
+        overlap.append(100 * float(np.mean(~right[0] & ~right[1])) / any_wrong if any_wrong else 0.0)
+    cells = [_accuracy_cell([r for r in records if r.method == method]) for method in methods]
+    attention = [record for record in records if record.method == "attention-fusion"] or records
+    return [
+        " + ".join(records[0].titles["backbones"]),
+        f"{attention[0].parameters / 1e6:.1f}",
+        mean_and_spread(singles),
+        *cells,
+        mean_and_spread(either),
+        f"{statistics.fmean(disagree):.1f}",
+        f"{statistics.fmean(overlap):.1f}",
+    ]
+
+
+def _single_cells(ledger: Ledger, name: str, methods: int) -> list[str]:
+    records = [record for record in ledger.of_kind("backbone") if record.backbones[0] == name]
+    parameters = f"{records[0].parameters / 1e6:.1f}"
+    blank = [""] * (methods + 3)
+    return [f"{records[0].titles['backbones'][0]} alone", parameters, _accuracy_cell(records), *blank]
+
+
+def _accuracy_cell(records: Sequence[Record]) -> str:
+    return mean_and_spread([100 * r.metrics[SELECTION]["accuracy"] for r in records]) if records else ""
+
+
+def _branch(ledger: Ledger, record: Record) -> tuple[np.ndarray, np.ndarray]:
+    """Return (2, N) predicted and true classes of validation and of test, ordered by image id."""
+    frame = ledger.predictions(record.run_id).sort_values("image_id")
+    predicted = frame.filter(like="logit_").to_numpy().argmax(axis=1)
+    both = np.stack([predicted, frame["label"].to_numpy()])
+    is_test = (frame["split"] == "test").to_numpy()
+    return both[:, ~is_test], both[:, is_test]
+
+
+def _best_single(validation: Sequence[np.ndarray], test: Sequence[np.ndarray]) -> float:
+    chosen = int(np.argmax([np.mean(_right(predictions)) for predictions in validation]))
+    return 100 * float(np.mean(_right(test[chosen])))
+
+
+def _right(predictions: np.ndarray) -> np.ndarray:
+    right: np.ndarray = predictions[0] == predictions[1]
+    return right

@@ -1,0 +1,68 @@
+"""Table 3: the readings of the attention formula, by the order in which the test images are evaluated."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from benchmark.config import UserError
+from benchmark.ledger import Ledger
+from benchmark.reporting.accuracy import SPREAD_NOTE, data_name, in_order, mean_and_spread
+from benchmark.reporting.tables import Table
+
+FAMILY = ("attention-fusion", "attention-fusion-without-local")
+ORDERS = {
+    "file_order": "File order",
+    "sorted_by_class": "Sorted by class",
+    "shuffled": "Shuffled",
+    "one_by_one": "One by one",
+}
+
+
+def reading_table(ledger: Ledger) -> Table:
+    """Return Table 3 from the audit's findings.
+
+    Raises:
+        UserError: nothing of the attention family was audited.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for finding in ledger.audit:
+        if finding["method"].partition(":")[0] in FAMILY and "partner=shuffled" not in finding["method"]:
+            found.setdefault(finding["method"], []).append(finding)
+    if not found:
+        raise UserError(f"experiment '{ledger.name}' has no audit; run `ferfuse audit --experiment {ledger.name}`")
+    listed = [method for method in FAMILY if method in found]
+    body = [_cells(found[method]) for method in in_order(found, listed)]
+    seeds = len({finding["seed"] for findings in found.values() for finding in findings})
+    groups = len({tuple(finding["backbones"]) for findings in found.values() for finding in findings})
+    batch = ledger.audit[0]["batch_size"]
+    title = (
+        f"Readings of the attention by evaluation order: test accuracy (%) on {data_name(ledger)}, profile "
+        f"{ledger.experiment['settings']['profile']}, mean over {groups} pair{'s' if groups > 1 else ''} and {seeds} "
+        f"seed{'s' if seeds > 1 else ''}, batches of {batch}, epoch selected on validation"
+    )
+    notes = [
+        SPREAD_NOTE.replace("over n seeds", "over seeds, of the mean over pairs"),
+        "Shuffled is the mean of 5 orders. Changed is the share of images whose predicted class is not that of file "
+        "order in some other order.",
+        "Batch averaged is the mean of the batches' accuracies in file order.",
+    ]
+    header = ["Reading", *ORDERS.values(), "Batch averaged", "Changed (%)", "Verdict"]
+    return Table(3, title, header, body, notes, names=1)
+
+
+def _cells(findings: list[dict[str, Any]]) -> list[str]:
+    def by_seed(read: Any) -> list[float]:
+        seeds: dict[int, list[float]] = {}
+        for finding in findings:
+            seeds.setdefault(finding["seed"], []).append(100 * read(finding))
+        return [statistics.fmean(values) for values in seeds.values()]
+
+    depends = any(finding["verdict"].startswith("depends") for finding in findings)
+    return [
+        findings[0]["titles"]["method"] + (" †" if depends else ""),
+        *(mean_and_spread(by_seed(lambda f, order=order: f["accuracy"][order])) for order in ORDERS),
+        mean_and_spread(by_seed(lambda f: f["batch_averaged_accuracy"])),
+        f"{statistics.fmean(by_seed(lambda f: max(f['changed'].values()))):.2f}",
+        "depends on the batch" if depends else "independent",
+    ]
