@@ -176,7 +176,7 @@ def status(
 
 @app.command()
 def table(
-    number: Annotated[int, typer.Argument(help="1 (backbones) or 2 (fusion methods).")],
+    number: Annotated[int, typer.Argument(help="1 backbones, 2 fusion methods, 3 readings, 4 controls, 5 selection.")],
     profile: Profile = "demo",
     dataset: Dataset = None,
     experiment: Experiment = None,

@@ -59,7 +59,7 @@ def make_record(
         dataset="synthetic",
         dataset_digest=digest,
         profile="demo",
-        hyperparameters={"epochs": 3},
+        hyperparameters={"epochs": 3, "batch_size": 2},
         parents=[],
         selected_epoch=2,
         metrics={rule: dict.fromkeys(METRICS, accuracy) for rule in SELECTIONS},

@@ -107,6 +107,14 @@ def mean_and_spread(percent: Sequence[float]) -> str:
     return f"{statistics.fmean(percent):.2f}{spread}"
 
 
+def percent_by_seed(seeds: Sequence[int], fractions: Sequence[float]) -> list[float]:
+    """Return, for each seed in order, the mean in percent of the fractions that belong to it."""
+    found: dict[int, list[float]] = {}
+    for seed, value in zip(seeds, fractions, strict=True):
+        found.setdefault(seed, []).append(100 * value)
+    return [statistics.fmean(values) for _, values in sorted(found.items())]
+
+
 def title_line(what: str, ledger: Ledger, rows: Sequence[Row]) -> str:
     """Return the line that names content, data, profile, seeds and selection."""
     counts = sorted({row.n for row in rows})

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmark.config import UserError
 from benchmark.ledger import Ledger
-from benchmark.reporting.accuracy import SPREAD_NOTE, data_name, in_order, mean_and_spread
+from benchmark.reporting.accuracy import SPREAD_NOTE, data_name, in_order, mean_and_spread, percent_by_seed
 from benchmark.reporting.tables import Table
 
 FAMILY = ("attention-fusion", "attention-fusion-without-local")
@@ -52,17 +52,13 @@ def reading_table(ledger: Ledger) -> Table:
 
 
 def _cells(findings: list[dict[str, Any]]) -> list[str]:
-    def by_seed(read: Any) -> list[float]:
-        seeds: dict[int, list[float]] = {}
-        for finding in findings:
-            seeds.setdefault(finding["seed"], []).append(100 * read(finding))
-        return [statistics.fmean(values) for values in seeds.values()]
-
     depends = any(finding["verdict"].startswith("depends") for finding in findings)
+    seeds = [finding["seed"] for finding in findings]
+    changed = percent_by_seed(seeds, [max(finding["changed"].values()) for finding in findings])
     return [
         findings[0]["titles"]["method"] + (" †" if depends else ""),
-        *(mean_and_spread(by_seed(lambda f, order=order: f["accuracy"][order])) for order in ORDERS),
-        mean_and_spread(by_seed(lambda f: f["batch_averaged_accuracy"])),
-        f"{statistics.fmean(by_seed(lambda f: max(f['changed'].values()))):.2f}",
+        *(mean_and_spread(percent_by_seed(seeds, [f["accuracy"][order] for f in findings])) for order in ORDERS),
+        mean_and_spread(percent_by_seed(seeds, [f["batch_averaged_accuracy"] for f in findings])),
+        f"{statistics.fmean(changed):.2f}",
         "depends on the batch" if depends else "independent",
     ]

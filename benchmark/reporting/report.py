@@ -10,7 +10,7 @@ from benchmark.reporting.tables import make_table, to_latex, to_markdown
 
 
 def write_report(ledger: Ledger, reports_dir: Path) -> list[Path]:
-    """Write `reports_dir/<experiment>/table{1..4}.{md,tex}` and return the paths."""
+    """Write `reports_dir/<experiment>/table{1..5}.{md,tex}` and return the paths."""
     folder = reports_dir / ledger.name
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -27,4 +27,4 @@ def available_tables(ledger: Ledger) -> list[int]:
     """Return the numbers of the tables that the ledger has something for."""
     audited = any(finding["method"].partition(":")[0] in FAMILY for finding in ledger.audit)
     controlled = any("partner=shuffled" in str(r.method) or "#" in "".join(r.backbones) for r in ledger.records)
-    return [1, 2, *[3] * audited, *[4] * controlled]
+    return [1, 2, *[3] * audited, *[4] * controlled, 5]

@@ -53,7 +53,8 @@ class Table:
 
 
 def make_table(number: int, ledger: Ledger) -> Table:
-    """Return a table of a ledger: 1 backbones, 2 fusion methods, 3 readings by evaluation order, 4 controls.
+    """Return a table of a ledger: 1 backbones, 2 fusion methods, 3 readings by evaluation order, 4 controls,
+    5 selection optimism.
 
     Raises:
         UserError: no such table, or the ledger lacks what it is about.
@@ -61,12 +62,14 @@ def make_table(number: int, ledger: Ledger) -> Table:
     from benchmark.reporting.accuracy import backbone_table, fusion_table
     from benchmark.reporting.controls import control_table
     from benchmark.reporting.readings import reading_table
+    from benchmark.reporting.selection import selection_table
 
     makers: dict[int, Callable[[Ledger], Table]] = {
         1: backbone_table,
         2: fusion_table,
         3: reading_table,
         4: control_table,
+        5: selection_table,
     }
     if number not in makers:
         raise UserError(f"there is no table {number}; there are tables 1 to {len(makers)}")

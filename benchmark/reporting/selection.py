@@ -1,0 +1,72 @@
+"""Table 5: what a number gains from how it was chosen and averaged, read off the same runs."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from benchmark.ledger import Ledger, Record
+from benchmark.reporting.accuracy import (
+    PAPER_METHODS,
+    SPREAD_NOTE,
+    batch_dependent_methods,
+    data_name,
+    in_order,
+    mean_and_spread,
+    percent_by_seed,
+)
+from benchmark.reporting.tables import Table
+
+RULES = {"validation_selected": "Validation", "last_epoch": "Last epoch", "best_test_epoch": "Best on test"}
+
+
+def selection_table(ledger: Ledger) -> Table:
+    """Return Table 5: accuracy under three selection rules, and averaged over batches as scripts often do."""
+    methods: dict[str | None, list[Record]] = {}
+    for record in ledger.records:
+        methods.setdefault(record.method, []).append(record)
+    dependent = batch_dependent_methods(ledger)
+    body = [
+        _cells(ledger, method, methods[method], method in dependent)
+        for method in in_order(methods, [None, *PAPER_METHODS, *ledger.experiment["settings"]["methods"]])
+    ]
+    title = (
+        f"Selection optimism: test accuracy (%) on {data_name(ledger)}, profile "
+        f"{ledger.experiment['settings']['profile']}, mean over backbones or groups"
+    )
+    notes = [
+        SPREAD_NOTE.replace("over n seeds", "over seeds, of the mean over backbones or groups"),
+        "Best on test looks at the test images to choose the epoch; its excess over validation is the optimism.",
+        "Batch averaged is the mean of the accuracies of batches in file order, validation-selected.",
+        "A method that learns nothing has no epochs to choose from.",
+    ]
+    header = ["Method", *RULES.values(), "Optimism (points)", "Batch averaged", "n"]
+    return Table(5, title, header, body, notes, names=1)
+
+
+def _cells(ledger: Ledger, method: str | None, records: Sequence[Record], depends: bool) -> list[str]:
+    seeds = [record.seed for record in records]
+    by_rule = {rule: percent_by_seed(seeds, [record.metrics[rule]["accuracy"] for record in records]) for rule in RULES}
+    optimism = [
+        best - chosen for best, chosen in zip(by_rule["best_test_epoch"], by_rule["validation_selected"], strict=True)
+    ]
+    title = "Backbones alone" if method is None else records[0].titles["method"]
+    return [
+        title + (" †" if depends else ""),
+        *(mean_and_spread(by_rule[rule]) for rule in RULES),
+        mean_and_spread(optimism),
+        mean_and_spread(percent_by_seed(seeds, [batch_averaged_accuracy(ledger, record) for record in records])),
+        str(len(optimism)),
+    ]
+
+
+def batch_averaged_accuracy(ledger: Ledger, record: Record) -> float:
+    """Return the mean over batches of their accuracies on the test images in file order, as a fraction.
+
+    It differs from the accuracy only where the last batch is smaller, whose images then weigh more.
+    """
+    frame = ledger.predictions(record.run_id)
+    test = frame[frame["split"] == "test"]
+    right = test.filter(like="logit_").to_numpy().argmax(axis=1) == test["label"].to_numpy()
+    batch = int(record.hyperparameters["batch_size"])
+    return statistics.fmean(float(right[i : i + batch].mean()) for i in range(0, len(right), batch))
