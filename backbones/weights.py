@@ -63,7 +63,9 @@ def _imagenet(backbone: Backbone) -> InitialWeights:
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Copy the tensors of a `.safetensors` or torch file into a backbone; its own head keeps its random start.
+    """Copy the tensors of a `.safetensors` or torch file into a backbone.
+
+    From a file with torchvision's names the published classifier is left out: the head keeps its random start.
 
     The file is one that this suite wrote, or one with torchvision's parameter names. Nothing in it is executed.
 

@@ -89,7 +89,8 @@ class Arm(_Section):
 class Settings(_Section):
     """Everything that a profile says; see `profiles/*.yaml`.
 
-    `arms` names further sets of runs, `with_arms` those that are done.
+    `folds` is the number of parts that `features=cross-fitted` cuts the training images into. `arms` names further
+    sets of runs, `with_arms` those that are done.
     """
 
     profile: str
@@ -103,6 +104,7 @@ class Settings(_Section):
     backbone_stage: StageSettings
     fusion_stage: StageSettings
     joint_stage: StageSettings
+    folds: Annotated[int, Field(ge=2)] = 2
     arms: dict[str, Arm] = {}
     with_arms: list[str] = []
 

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from backbones import BranchOutput, build_backbone, find_backbone, resolve_backbone, split_replicate
 from backbones.weights import find_weights
-from benchmark.config import Settings, StageSettings, UserError
+from benchmark.config import Settings, UserError
 from benchmark.ledger import SCHEMA
 from fusion_methods import FusionSpec, build_fusion, resolve_fusion
 
@@ -28,13 +28,15 @@ class Run:
 
     Attributes:
         run_id: hash of all that determines the result.
-        kind: "backbone" or "fusion".
-        stage: "backbone", "stored" (a fusion method on stored outputs) or "joint" (end to end).
+        kind: "backbone", "fold" (a backbone that leaves one fold of its training images out) or "fusion".
+        stage: "backbone", "stored" (a fusion method on stored outputs), "cross-fitted" (on those of folds) or "joint"
+            (end to end).
         method: the method's spec, None for a backbone.
         backbones: the specs of the branches, in order.
         seed: the number that all of the run's random streams derive from.
         hyperparameters: every setting that matters, resolved.
-        parents: run ids of the backbones it starts from.
+        parents: run ids of the backbones it starts from; for "cross-fitted" every branch's first fold, then every
+            branch's second, and so on.
         titles: what tables call method and backbones.
         cost: multiply-adds of the whole run, to order and to estimate by.
         batch_dependent: whether the method declares that a prediction depends on the rest of its batch.
@@ -125,16 +127,19 @@ def make_plan(settings: Settings, dataset_digest: str, num_classes: int, images:
         texts = [(group, spec.text) for group, spec in cells]
         repeated = next(text for group, text in texts if texts.count((group, text)) > 1)
         raise UserError(f"method {repeated} is listed twice; list each method once")
+    in_folds = {name for group, spec in cells if spec.cross_fitted for name in group}
     stage_one = {
-        (name, seed): _backbone_run(network, seed, settings.backbone_stage, context)
+        (name, seed, fold): _backbone_run(network, (seed, fold), settings, context)
         for seed in range(settings.seeds)
         for name, network in networks.items()
+        for fold in range(1 + settings.folds * (name in in_folds))
     }
-    fused = [
-        _fusion_run(spec, [stage_one[name, seed] for name in group], heads[group, spec.text], settings, context)
-        for seed in range(settings.seeds)
-        for group, spec in cells
-    ]
+    fused = []
+    for seed in range(settings.seeds):
+        for group, spec in cells:
+            folds = range(1, settings.folds + 1) if spec.cross_fitted else (0,)
+            parents = [stage_one[name, seed, fold] for fold in folds for name in group]
+            fused.append(_fusion_run((group, spec), parents, heads[group, spec.text], settings, context))
     return [*stage_one.values(), *fused]
 
 
@@ -210,19 +215,25 @@ def _count(network: nn.Module, inputs: Any) -> tuple[Any, int]:
     return output, counter.get_total_flops() // 2
 
 
-def _backbone_run(network: Network, seed: int, stage: StageSettings, context: Context) -> Run:
+def _backbone_run(network: Network, place: tuple[int, int], settings: Settings, context: Context) -> Run:
+    """Return the run of a backbone in its place, (seed, fold); fold 0 learns from all training images."""
+    seed, fold = place
+    stage = settings.backbone_stage
     _, replicate = split_replicate(network.spec)
-    hyperparameters = {
+    kind = "fold" if fold else "backbone"
+    hyperparameters: dict[str, Any] = {
         **context.shared,
         **stage.model_dump(),
         "backbone": resolve_backbone(network.spec).text,
         "replicate": replicate,
         "weights": network.weights,
     }
+    if fold:
+        hyperparameters |= {"fold": fold, "folds": settings.folds}
     identity = {**hyperparameters, "weights": network.weights_digest}
     return Run(
-        run_id=_run_id("backbone", identity, seed, ()),
-        kind="backbone",
+        run_id=_run_id(kind, identity, seed, ()),
+        kind=kind,
         stage="backbone",
         method=None,
         backbones=(network.spec,),
@@ -236,7 +247,10 @@ def _backbone_run(network: Network, seed: int, stage: StageSettings, context: Co
     )
 
 
-def _fusion_run(spec: FusionSpec, parents: Sequence[Run], head: Head, settings: Settings, context: Context) -> Run:
+def _fusion_run(
+    cell: tuple[tuple[str, ...], FusionSpec], parents: Sequence[Run], head: Head, settings: Settings, context: Context
+) -> Run:
+    group, spec = cell
     stage = settings.joint_stage if spec.end_to_end else settings.fusion_stage
     hyperparameters = {
         **context.shared,
@@ -246,21 +260,22 @@ def _fusion_run(spec: FusionSpec, parents: Sequence[Run], head: Head, settings: 
         "partner": "shuffled" if spec.shuffled_partner else "own",
         **{f"method.{name}": value for name, value in spec.module.settings.items()},
     }
+    folds = len(parents) // len(group)
     branches = sum(parent.macs for parent in parents)
     ids = tuple(parent.run_id for parent in parents)
     seed = parents[0].seed
     return Run(
         run_id=_run_id("fusion", hyperparameters, seed, ids),
         kind="fusion",
-        stage="joint" if spec.end_to_end else "stored",
+        stage="joint" if spec.end_to_end else "cross-fitted" if spec.cross_fitted else "stored",
         method=spec.text,
-        backbones=tuple(parent.backbones[0] for parent in parents),
+        backbones=group,
         seed=seed,
         hyperparameters=hyperparameters,
         parents=ids,
-        titles={"method": head.title, "backbones": [parent.titles["backbones"][0] for parent in parents]},
-        parameters=head.parameters + sum(parent.parameters for parent in parents),
-        macs=head.macs + branches,
+        titles={"method": head.title, "backbones": [parent.titles["backbones"][0] for parent in parents[: len(group)]]},
+        parameters=folds * head.parameters + sum(parent.parameters for parent in parents),
+        macs=folds * head.macs + branches,
         cost=3.0 * (head.macs + branches * spec.end_to_end + STEP_COST) * context.images * stage.epochs,
         batch_dependent=head.batch_dependent,
     )

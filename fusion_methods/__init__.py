@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+from hashlib import sha256
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from traceback import extract_tb
 
 from fusion_methods._registry import (
     FUSION_METHODS,
@@ -44,9 +46,8 @@ def load_plugin(path: Path) -> None:
         ValueError: no such file, or it fails; the message names the line.
     """
     path = path.resolve()
-    name = f"ferfuse_plugin_{path.stem}"
-    loaded = sys.modules.get(name)
-    if loaded is not None and loaded.__file__ == str(path):
+    name = f"ferfuse_plugin_{path.stem}_{sha256(bytes(path)).hexdigest()[:8]}"
+    if name in sys.modules:
         return
     if not path.is_file():
         raise ValueError(f"plug-in {path} does not exist; give the path of a Python file")
@@ -59,11 +60,17 @@ def load_plugin(path: Path) -> None:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever the user's file raises is the user's to mend
         del sys.modules[name]
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        line = f" at line {trace.tb_lineno}" if trace is not None else ""
-        raise ValueError(f"plug-in {path} fails{line}: {type(error).__name__}: {error}") from error
+        line = _line_at_fault(error, path)
+        where = f" at line {line}" if line else ""
+        raise ValueError(f"plug-in {path} fails{where}: {type(error).__name__}: {error}") from error
+
+
+def _line_at_fault(error: Exception, path: Path) -> int | None:
+    """Return the last line of the file itself that led to the error, not that of a library which it called."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return error.lineno
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return lines[-1] if lines else None
 
 
 def load_entry_points() -> None:

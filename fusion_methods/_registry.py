@@ -43,6 +43,7 @@ class FusionSpec:
         module: what the module gets.
         end_to_end: whether the backbones learn.
         shuffled_partner: whether every branch but the first sees another image, the control for what a branch adds.
+        cross_fitted: whether it learns on features of images that the networks giving them have not learnt from.
         text: the shortest spec that says all this.
     """
 
@@ -50,6 +51,7 @@ class FusionSpec:
     module: Spec
     end_to_end: bool
     shuffled_partner: bool
+    cross_fitted: bool
     text: str
 
     @property
@@ -61,7 +63,11 @@ class FusionSpec:
 
 Method = TypeVar("Method", bound=Callable[..., nn.Module])
 FUSION_METHODS: Registry[FusionMethod] = Registry("fusion method")
-ARMS = {"backbones": ("frozen", "fine-tuned"), "partner": ("own", "shuffled")}
+ARMS = {
+    "backbones": ("frozen", "fine-tuned"),
+    "features": ("in-sample", "cross-fitted"),
+    "partner": ("own", "shuffled"),
+}
 
 
 def register_fusion(name: str, *, title: str, reference: str, end_to_end: bool = False) -> Callable[[Method], Method]:
@@ -96,7 +102,7 @@ def resolve_fusion(text: str) -> FusionSpec:
     if method is None:
         raise FUSION_METHODS.unknown(name)
     items = [item for item in settings.split(",") if item]
-    arm = {"backbones": ARMS["backbones"][method.end_to_end], "partner": "own"}
+    arm = {"backbones": ARMS["backbones"][method.end_to_end], "features": "in-sample", "partner": "own"}
     usual = dict(arm)
     for item in [item for item in items if item.partition("=")[0] in ARMS]:
         key, _, value = item.partition("=")
@@ -104,8 +110,11 @@ def resolve_fusion(text: str) -> FusionSpec:
             raise ValueError(f"'{name}': write {key}={' or '.join(ARMS[key])}, not {item}")
         arm[key] = value
         items.remove(item)
-    if arm == {"backbones": "fine-tuned", "partner": "shuffled"}:
-        raise ValueError(f"'{name}': partner=shuffled needs backbones=frozen, whose outputs are stored")
+    stored_only = [f"{key}={arm[key]}" for key in ("features", "partner") if arm[key] != usual[key]]
+    if stored_only and arm["backbones"] == "fine-tuned":
+        raise ValueError(f"'{name}': {stored_only[0]} needs backbones=frozen, whose outputs are stored")
+    if len(stored_only) == 2:
+        raise ValueError(f"'{name}': choose one of {' and '.join(stored_only)}")
     module = parse_spec(f"{name}:{','.join(items)}", method.build)
     unusual = [f"{key}={arm[key]}" for key in sorted(arm) if arm[key] != usual[key]]
     written = [*filter(None, [split_spec(module.text)[1]]), *unusual]
@@ -114,6 +123,7 @@ def resolve_fusion(text: str) -> FusionSpec:
         module=module,
         end_to_end=arm["backbones"] == "fine-tuned",
         shuffled_partner=arm["partner"] == "shuffled",
+        cross_fitted=arm["features"] == "cross-fitted",
         text=name + (":" + ",".join(written) if written else ""),
     )
 

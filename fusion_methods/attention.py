@@ -73,6 +73,8 @@ class AttentionFusion(nn.Module):
             raise ValueError(f"attention-fusion has no axis '{axis}'; use one of {', '.join(AXES)}")
         if axis == "token" and width % tokens:
             raise ValueError(f"attention-fusion: {tokens} tokens do not divide a width of {width}")
+        if kernel % 2 == 0:
+            raise ValueError(f"attention-fusion: kernel={kernel} has no middle; use an odd one")
         self.axis, self.gate, self.tokens = axis, gate, tokens
         self.uses_maps = axis == "spatial"
         self.batch_dependent = axis == "batch"

@@ -98,6 +98,11 @@ def write_ledger(
             "created": "2026-01-01T00:00:00+00:00",
             "command": "ferfuse reproduce",
             "context": "c",
+            "main": {
+                "backbones": list(dict.fromkeys(r.backbones[0] for r in records if r.kind == "backbone")),
+                "methods": methods or list(dict.fromkeys(r.method for r in records if r.method)),
+                "groups": [list(group) for group in dict.fromkeys(tuple(r.backbones) for r in records)],
+            },
             "settings": {"profile": "demo", "methods": methods or [], "backbones": [], "seeds": 2},
             "dataset": {
                 "name": dataset,

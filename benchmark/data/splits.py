@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from benchmark.config import UserError
 from benchmark.data.manifest import Manifest
@@ -39,3 +39,18 @@ def split_rows(manifest: Manifest, validation_fraction: float, seed: int) -> Spl
             f"class {manifest.classes[rarest]} has {counts[rarest]}; add images or change data.validation_fraction"
         ) from error
     return Split(np.sort(train), np.sort(validation), np.flatnonzero(manifest.is_test))
+
+
+def cut_folds(rows: np.ndarray, labels: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
+    """Cut rows into `count` parts stratified by label, drawn from the seed.
+
+    Raises:
+        UserError: a class has fewer rows than there are parts.
+    """
+    rarest = int(np.bincount(labels)[np.unique(labels)].min())
+    if rarest < count:
+        raise UserError(
+            f"{count} folds need {count} training images of every class, the rarest has {rarest}; set folds"
+        )
+    folds = StratifiedKFold(count, shuffle=True, random_state=seed % 2**32)
+    return [rows[part] for _, part in folds.split(rows, labels)]

@@ -235,22 +235,27 @@ def plan_key(request: Request, digest: str) -> str:
 
 def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, Any]) -> dict[str, Any]:
     """Return what `experiment.json` says; a later request for more widens what an earlier one asked for."""
+    from fusion_methods import resolve_fusion
+
     settings = request.settings.model_dump(mode="json")
+    main: dict[str, list[Any]] = {
+        "backbones": request.settings.backbones,
+        "methods": [resolve_fusion(method).text for method in request.settings.methods],
+        "groups": [list(group) for group in request.settings.branch_groups()],
+    }
     earlier = read_experiment(request.folder)
     if earlier:
+        main = {name: _joined(earlier["main"][name], main[name]) for name in main}
         for name in ("backbones", "methods", "with_arms"):
-            new = [item for item in settings[name] if item not in earlier["settings"][name]]
-            settings[name] = earlier["settings"][name] + new
+            settings[name] = _joined(earlier["settings"][name], settings[name])
         settings["seeds"] = max(settings["seeds"], earlier["settings"]["seeds"])
-    counts = {
-        "train": np.bincount(manifest.labels[~manifest.is_test], minlength=len(manifest.classes)).tolist(),
-        "test": np.bincount(manifest.labels[manifest.is_test], minlength=len(manifest.classes)).tolist(),
-    }
+    parts = {"train": ~manifest.is_test, "test": manifest.is_test}
     return {
         "experiment": request.experiment,
         "created": earlier["created"] if earlier else datetime.now(UTC).isoformat(timespec="seconds"),
         "command": request.command,
         "settings": settings,
+        "main": main,
         "context": _context_digest(request.settings, digest),
         "dataset": {
             "name": manifest.dataset,
@@ -258,13 +263,20 @@ def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, 
             "digest": digest,
             "synthetic": manifest.synthetic,
             "classes": list(manifest.classes),
-            "images": counts,
+            "images": {
+                name: np.bincount(manifest.labels[rows], minlength=len(manifest.classes)).tolist()
+                for name, rows in parts.items()
+            },
         },
         "plan": {"key": plan["key"], "runs": [run.run_id for run in plan["runs"]]},
         "versions": {name: version(name) for name in REPORTED_VERSIONS},
         "commit": commit(),
         "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "platform": platform.platform()},
     }
+
+
+def _joined(first: list[Any], second: list[Any]) -> list[Any]:
+    return first + [item for item in second if item not in first]
 
 
 def commit() -> dict[str, Any] | None:

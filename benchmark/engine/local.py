@@ -22,7 +22,7 @@ from benchmark.training import execute
 from benchmark.training.workspace import Workspace
 from fusion_methods import load_entry_points, load_plugin
 
-STAGE_ORDER = {"backbone": 0, "joint": 1, "stored": 2}
+STAGE_ORDER = {"backbone": 0, "joint": 1, "cross-fitted": 2, "stored": 3}
 
 
 @dataclass(frozen=True)

@@ -61,23 +61,28 @@ def fusion_table(ledger: Ledger) -> Table:
 
 
 def backbone_rows(ledger: Ledger) -> list[Row]:
-    """Return a row for every backbone, the paper's first."""
+    """Return a row for every backbone of the main comparison, the paper's first."""
     paper = read_paper()
+    listed = ledger.experiment["main"]["backbones"]
     found: dict[str, list[Record]] = {}
     for record in ledger.of_kind("backbone"):
-        found.setdefault(record.backbones[0], []).append(record)
-    return [_row(found[name], paper.backbones.get(name)) for name in in_order(found, list(paper.backbones))]
+        if record.backbones[0] in listed:
+            found.setdefault(record.backbones[0], []).append(record)
+    return [_row(found[name], paper.backbones.get(name)) for name in in_order(found, [*paper.backbones, *listed])]
 
 
 def fusion_rows(ledger: Ledger) -> list[Row]:
-    """Return a row for every method and group, in the paper's order and then as asked for."""
-    paper = read_paper()
+    """Return a row for every method and group of the main comparison, in the paper's order and then as asked for.
+
+    Runs of arms, such as a shuffled partner, belong to the tables that are about them.
+    """
+    paper, main = read_paper(), ledger.experiment["main"]
     dependent = batch_dependent_methods(ledger)
     found: dict[tuple[str, tuple[str, ...]], list[Record]] = {}
     for record in ledger.of_kind("fusion"):
-        found.setdefault((str(record.method), tuple(record.backbones)), []).append(record)
-    listed = ledger.experiment["settings"]["methods"]
-    methods = in_order(dict.fromkeys(method for method, _ in found), [*PAPER_METHODS, *listed])
+        if record.method in main["methods"] and record.backbones in main["groups"]:
+            found.setdefault((str(record.method), tuple(record.backbones)), []).append(record)
+    methods = in_order(dict.fromkeys(method for method, _ in found), [*PAPER_METHODS, *main["methods"]])
     groups = in_order(dict.fromkeys(group for _, group in found), paper.pairs, key=frozenset)
     return [
         _row(found[method, group], paper.fusion.get((method, frozenset(group))), method in dependent)

@@ -23,12 +23,12 @@ RULES = {"validation_selected": "Validation", "last_epoch": "Last epoch", "best_
 def selection_table(ledger: Ledger) -> Table:
     """Return Table 5: accuracy under three selection rules, and averaged over batches as scripts often do."""
     methods: dict[str | None, list[Record]] = {}
-    for record in ledger.records:
+    for record in [*ledger.of_kind("backbone"), *ledger.of_kind("fusion")]:
         methods.setdefault(record.method, []).append(record)
     dependent = batch_dependent_methods(ledger)
     body = [
         _cells(ledger, method, methods[method], method in dependent)
-        for method in in_order(methods, [None, *PAPER_METHODS, *ledger.experiment["settings"]["methods"]])
+        for method in in_order(methods, [None, *PAPER_METHODS, *ledger.experiment["main"]["methods"]])
     ]
     title = (
         f"Selection optimism: test accuracy (%) on {data_name(ledger)}, profile "

@@ -17,12 +17,13 @@ from benchmark.plan import Run
 from benchmark.statistics.metrics import all_metrics
 from benchmark.training.backbone import train_backbone
 from benchmark.training.fit import Outcome
-from benchmark.training.fusion import train_end_to_end, train_on_stored_outputs
+from benchmark.training.fusion import train_cross_fitted, train_end_to_end, train_on_stored_outputs
 from benchmark.training.workspace import Workspace
 
 STAGES: dict[str, Callable[[Run, Workspace], Outcome]] = {
     "backbone": train_backbone,
     "stored": train_on_stored_outputs,
+    "cross-fitted": train_cross_fitted,
     "joint": train_end_to_end,
 }
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from scipy.special import log_softmax, logsumexp
 from torch import Tensor, nn
 
 from backbones import BranchOutput
@@ -44,10 +45,12 @@ class StoredOutputs:
     the order of images.
     """
 
-    def __init__(self, run: Run, workspace: Workspace) -> None:
+    def __init__(self, run: Run, workspace: Workspace, fold: int = 0) -> None:
         self.run, self.workspace = run, workspace
+        first = fold * len(run.backbones)
+        self.parents = list(zip(run.parents[first:], run.backbones, strict=False))
         self.shuffled = run.hyperparameters["partner"] == "shuffled"
-        self.branches = [_outputs(i, spec, workspace, False) for i, spec in _parents(run)]
+        self.branches = [_outputs(i, spec, workspace, False) for i, spec in self.parents]
         self.partner = np.arange(len(workspace.manifest))
         if self.shuffled:
             split = workspace.split(run.seed)
@@ -57,7 +60,7 @@ class StoredOutputs:
 
     def with_maps(self) -> StoredOutputs:
         """Read the feature maps too."""
-        self.branches = [_outputs(i, spec, self.workspace, True) for i, spec in _parents(self.run)]
+        self.branches = [_outputs(i, spec, self.workspace, True) for i, spec in self.parents]
         return self
 
     def training_batch(self, rows: np.ndarray) -> list[BranchOutput]:
@@ -110,6 +113,58 @@ def train_on_stored_outputs(run: Run, workspace: Workspace) -> Outcome:
     return outcome
 
 
+class CrossFitted(nn.Module):
+    """A copy of the fusion method for every fold: each learns from images that its networks have not learnt from."""
+
+    def __init__(self, heads: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(heads)
+
+    def forward(self, parts: Sequence[tuple[int, list[BranchOutput]]]) -> Tensor:
+        """Score the images of each (fold, outputs) by the fold's own copy; rows in the order of the parts."""
+        return torch.cat([self.heads[fold](branches) for fold, branches in parts])
+
+    def predict(self, outputs: Sequence[StoredOutputs], rows: np.ndarray, batch: int) -> np.ndarray:
+        """Return the (N, C) logarithm of the mean of all copies' probabilities."""
+        scores = [taken.predict(head, rows, batch) for taken, head in zip(outputs, self.heads, strict=True)]
+        mean: np.ndarray = logsumexp(log_softmax(np.stack(scores), axis=2), axis=0) - np.log(len(scores))
+        return mean
+
+
+def train_cross_fitted(run: Run, workspace: Workspace) -> Outcome:
+    """Train a fusion method on out-of-fold outputs.
+
+    A backbone knows its training images too well, so that a head trained on them meets other features in use. Here
+    each backbone was trained once without each fold; the fold's images train a copy of the head on what that
+    backbone says of them, and the copies' mean probability is the prediction. Features of two folds' networks
+    are never mixed: their axes have nothing to do with each other.
+    """
+    network, outputs = _initial_cross_fitted(run, workspace)
+    split = workspace.split(run.seed)
+    batch = int(run.hyperparameters["batch_size"])
+    fold_of = {int(row): k for k, rows in enumerate(workspace.folds(run.seed, len(outputs))) for row in rows}
+
+    def batches(epoch: int) -> Iterator[tuple[list[tuple[int, list[BranchOutput]]], Tensor]]:
+        for rows in epoch_order(run, split.train, epoch):
+            folds = np.array([fold_of[int(row)] for row in rows])
+            parts = [(k, rows[folds == k]) for k in range(len(outputs)) if (folds == k).any()]
+            order = torch.from_numpy(np.concatenate([part for _, part in parts])).to(workspace.device)
+            yield [(k, outputs[k].training_batch(part)) for k, part in parts], workspace.labels[order]
+
+    def evaluate(model: nn.Module) -> Scores:
+        assert isinstance(model, CrossFitted)
+        return {
+            "validation": model.predict(outputs, split.validation, batch),
+            "test": model.predict(outputs, split.test, batch),
+        }
+
+    task = Task(batches, len(epoch_order(run, split.train, 1)), evaluate, workspace.labels_of(split))
+    outcome = fit(network, task, stage_of(run))
+    if outcome.state:
+        save_tensors(outcome.state, artifact_folder(workspace.experiment, run.run_id) / WEIGHTS)
+    return outcome
+
+
 def train_end_to_end(run: Run, workspace: Workspace) -> Outcome:
     """Train backbones and fusion method together, the backbones starting from their stage-1 weights."""
     network = _initial_end_to_end(run, workspace)
@@ -127,8 +182,14 @@ def trained_predictor(run: Run, workspace: Workspace) -> Predict:
         task = image_task(run, workspace, int(run.hyperparameters["batch_size"]))
         joint.load_state_dict(fit(joint, task, stage_of(run)).state)
         return lambda rows, batch: predict_images(joint.eval(), workspace, rows, batch)
-    network, outputs = _initial(run, workspace)
     path = artifact_folder(workspace.experiment, run.run_id) / WEIGHTS
+    if run.stage == "cross-fitted":
+        copies, by_fold = _initial_cross_fitted(run, workspace)
+        if any(True for _ in copies.parameters()):
+            state = load_tensors(path) if path.is_file() else train_cross_fitted(run, workspace).state
+            copies.load_state_dict(state)
+        return lambda rows, batch: copies.predict(by_fold, rows, batch)
+    network, outputs = _initial(run, workspace)
     if any(True for _ in network.parameters()):
         network.load_state_dict(load_tensors(path) if path.is_file() else train_on_stored_outputs(run, workspace).state)
     return lambda rows, batch: outputs.predict(network, rows, batch)
@@ -141,8 +202,14 @@ def initial_fusion(run: Run, feature_dims: Sequence[int], workspace: Workspace) 
     return build_fusion(run.method, tuple(feature_dims), len(workspace.manifest.classes)).to(workspace.device)
 
 
-def _initial(run: Run, workspace: Workspace) -> tuple[nn.Module, StoredOutputs]:
-    outputs = StoredOutputs(run, workspace)
+def _initial_cross_fitted(run: Run, workspace: Workspace) -> tuple[CrossFitted, list[StoredOutputs]]:
+    folds = len(run.parents) // len(run.backbones)
+    pairs = [_initial(run, workspace, fold) for fold in range(folds)]
+    return CrossFitted([network for network, _ in pairs]), [outputs for _, outputs in pairs]
+
+
+def _initial(run: Run, workspace: Workspace, fold: int = 0) -> tuple[nn.Module, StoredOutputs]:
+    outputs = StoredOutputs(run, workspace, fold)
     network = initial_fusion(run, [branch.features.shape[1] for branch in outputs.branches], workspace)
     return network, outputs.with_maps() if getattr(network, "uses_maps", False) else outputs
 

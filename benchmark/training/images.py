@@ -16,6 +16,10 @@ EVALUATION_BATCH = 256
 def image_task(run: Run, workspace: Workspace, evaluation_batch: int = EVALUATION_BATCH) -> Task:
     """Return the augmented training batches of a run's seed, and evaluation on its validation and test images."""
     split = workspace.split(run.seed)
+    rows = split.train
+    if run.kind == "fold":
+        left_out = workspace.folds(run.seed, run.hyperparameters["folds"])[run.hyperparameters["fold"] - 1]
+        rows = np.setdiff1d(rows, left_out)
 
     def evaluate(network: nn.Module) -> Scores:
         network.eval()
@@ -25,8 +29,8 @@ def image_task(run: Run, workspace: Workspace, evaluation_batch: int = EVALUATIO
         }
 
     return Task(
-        batches=lambda epoch: workspace.image_batches(run, split.train, epoch),
-        steps=len(epoch_order(run, split.train, 1)),
+        batches=lambda epoch: workspace.image_batches(run, rows, epoch),
+        steps=len(epoch_order(run, rows, 1)),
         evaluate=evaluate,
         labels=workspace.labels_of(split),
     )

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmark.config import Settings
 from benchmark.data.augmentation import augment, to_network_input
 from benchmark.data.manifest import Manifest
-from benchmark.data.splits import Split, split_rows
+from benchmark.data.splits import Split, cut_folds, split_rows
 from benchmark.plan import Run, stream
 
 
@@ -52,6 +52,11 @@ class Workspace:
     def split(self, seed: int) -> Split:
         """Return the rows that a seed learns from, selects by and reports."""
         return _split(self, seed)
+
+    def folds(self, seed: int, count: int) -> list[np.ndarray]:
+        """Return the training rows of a seed in `count` parts, stratified by class."""
+        train = self.split(seed).train
+        return cut_folds(train, self.manifest.labels[train], count, stream(seed, "folds"))
 
     def labels_of(self, split: Split) -> dict[str, np.ndarray]:
         """Return the labels of validation and test."""
