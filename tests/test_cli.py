@@ -134,25 +134,47 @@ def test_mlflow_holds_a_parent_and_a_child_for_each_run(finished: Path, ledger: 
         assert run.data.params["seed"] == "0"
 
 
-def test_one_more_method_runs_alone_and_joins_the_table(finished: Path, tmp_path: Path) -> None:
+def readme_plugin() -> str:
+    """The method of the user's own that the README shows."""
+    blocks = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8").split("```")
+    shown = [block.removeprefix("python\n") for block in blocks if block.startswith("python\n")]
+    assert len(shown) == 1
+    assert len(shown[0].splitlines()) < 40
+    return shown[0]
+
+
+def test_the_readmes_own_method_goes_through_runner_audit_and_tables(finished: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(finished, tmp_path / "copy"))
-    plugin = tmp_path / "average.py"
-    plugin.write_text(
-        "from torch import nn\n"
-        "from fusion_methods import register_fusion\n"
-        "@register_fusion('average', title='Average of logits', reference='none')\n"
-        "class Average(nn.Module):\n"
-        "    def __init__(self, feature_dims, num_classes):\n"
-        "        super().__init__()\n"
-        "    def forward(self, branches):\n"
-        "        return sum(branch.logits for branch in branches) / len(branches)\n"
-    )
-    words = ["--methods", "late", "average", "--plugin", plugin, "--workers", "2", "--no-track"]
-    done = ferfuse("reproduce", *SETTINGS, *words, folder=folder)
+    plugin = tmp_path / "difference.py"
+    plugin.write_text(readme_plugin())
+    words = ["--methods", "late", "difference:width=16", "--plugin", plugin]
+    done = ferfuse("reproduce", *SETTINGS, *words, "--workers", "2", "--no-track", folder=folder)
     assert "1 runs to do" in done.stderr
-    assert "Average of logits" in done.stdout
+    assert "Feature difference (width=16)" in done.stdout
     assert "Joint fusion" in done.stdout
-    assert "average" in ferfuse("list", "methods", "--plugin", plugin, folder=folder).stdout
+    audited = json.loads(ferfuse("audit", "--json", *words, folder=folder).stdout)
+    assert {row["method"]: row["verdict"] for row in audited} == {
+        "late": "independent of the batch",
+        "difference:width=16": "independent of the batch",
+    }
+    assert "Feature difference" in ferfuse("table", "5", folder=folder).stdout
+    assert "difference" in ferfuse("list", "methods", "--plugin", plugin, folder=folder).stdout
+
+
+def test_arms_run_beside_the_main_comparison(finished: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(finished, tmp_path / "copy"))
+    arm = {"runs": [{"methods": ["attention-fusion:axis=batch", "early:partner=shuffled"]}]}
+    words = [*SETTINGS, f"--set=arms.extra={json.dumps(arm)}", "--arms", "extra", "--no-track", "--workers", "1"]
+    done = ferfuse("reproduce", *words, folder=folder)
+    assert "2 runs to do" in done.stderr
+    assert "partner=shuffled" not in done.stdout
+    assert "shuffled partner" in ferfuse("table", "4", folder=folder).stdout
+    missing = ferfuse("table", "3", folder=folder, status=2)
+    assert "run `ferfuse audit" in missing.stderr
+    ferfuse("audit", "--methods", "attention-fusion", "attention-fusion:axis=batch", folder=folder)
+    table = ferfuse("table", "3", folder=folder).stdout
+    assert "| Attention fusion (axis=batch) † " in table
+    assert table == (folder / "reports" / "demo" / "table3.md").read_text()
 
 
 def test_two_workers_and_an_interruption_give_the_same_predictions(
@@ -215,6 +237,9 @@ def test_real_layout_by_name(faces: Path, tmp_path: Path) -> None:
         (["report", "--ledger", "nothing"], "no experiment at"),
         (["status", "--experiment", "nothing"], "no experiment at"),
         (["list", "method"], "did you mean methods"),
+        (["audit", "--experiment", "nothing"], "no experiment at"),
+        (["reproduce", "--arms", "control"], "did you mean controls"),
+        (["table", "6", "--experiment", "nothing"], "no experiment at"),
     ],
 )
 def test_users_faults_are_one_line_and_status_2(words: list[str], message: str, tmp_path: Path) -> None:
@@ -238,7 +263,7 @@ def test_faults_in_the_data_are_found_before_anything_runs(faces: Path, tmp_path
 
 
 def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
-    commands = ["reproduce", "plan", "status", "table", "report", "list"]
+    commands = ["reproduce", "plan", "status", "table", "report", "audit", "list"]
     for words in [*([command] for command in commands), ["data", "check"], ["data", "synthesize"]]:
         assert f"Example: ferfuse {' '.join(words)}" in ferfuse(*words, "--help", folder=tmp_path).stdout
 

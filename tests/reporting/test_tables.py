@@ -1,6 +1,7 @@
 """Tables against a committed ledger of made-up numbers.
 
 After a wanted change of the tables: ferfuse report --ledger tests/golden/ledger --reports-dir tests/golden
+The ledger itself is written by tests/golden/make_ledger.py.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ from benchmark.config import UserError
 from benchmark.ledger import Ledger, load_ledger
 from benchmark.reporting.accuracy import backbone_rows, fusion_rows
 from benchmark.reporting.report import write_report
+from benchmark.reporting.selection import batch_averaged_accuracy
 from benchmark.reporting.tables import escape_latex, make_table, render, to_latex, to_markdown
 from tests.conftest import make_record, write_ledger
 
@@ -32,23 +34,101 @@ def test_report_equals_the_golden_one(ledger: Ledger, tmp_path: Path) -> None:
         assert path.read_text() == (GOLDEN / ledger.name / path.name).read_text()
 
 
-def test_every_number_is_the_ledgers(ledger: Ledger) -> None:
-    """Mean and spread recomputed by numpy, row by row of the Markdown."""
-    for number, columns in ((1, 1), (2, 3)):
-        lines = to_markdown(make_table(number, ledger)).splitlines()
-        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")][2:]
-        assert len(rows) == {1: 3, 2: 14}[number]
+def markdown_rows(number: int, ledger: Ledger) -> list[list[str]]:
+    """The cells of a table's Markdown, escapes and marks taken away."""
+    lines = [line for line in to_markdown(make_table(number, ledger)).splitlines() if line.startswith("|")]
+    return [[re.sub(r"\\| †$| \*$", "", cell.strip()) for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def written(values: list[float]) -> str:
+    """Mean and sample standard deviation by numpy."""
+    spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.2f}{spread}"
+
+
+def accuracies(ledger: Ledger, title: str | None, names: list[str]) -> list[float]:
+    """Test accuracies in percent, from the predictions."""
+    found = []
+    for record in ledger.records:
+        if (record.titles["method"], record.titles["backbones"]) == (title, names):
+            frame = ledger.predictions(record.run_id).query("split == 'test'")
+            logits = frame[[f"logit_{c}" for c in range(7)]].to_numpy()
+            found.append(100 * float(np.mean(np.argmax(logits, axis=1) == frame["label"])))
+    return found
+
+
+def test_every_number_of_tables_1_and_2_is_the_ledgers(ledger: Ledger) -> None:
+    for number, columns, lines in ((1, 1, 5), (2, 3, 17)):
+        rows = markdown_rows(number, ledger)
+        assert len(rows) == lines
         for row in rows:
-            names, accuracy, n = row[:columns], row[columns], row[columns + 1]
-            values = [
-                100 * record.metrics["validation_selected"]["accuracy"]
-                for record in ledger.records
-                if [re.sub(r"\\", "", name) for name in names]
-                == ([record.titles["method"]] if record.method else []) + record.titles["backbones"]
+            title = row[0] if columns == 3 else None
+            values = accuracies(ledger, title, row[columns - min(columns, 2) : columns])
+            assert row[columns : columns + 2] == [written(values), str(len(values))]
+
+
+def test_table_3_averages_the_findings(ledger: Ledger) -> None:
+    rows = {row[0]: row for row in markdown_rows(3, ledger)}
+    for title in ("Attention fusion", "Attention fusion (axis=batch)"):
+        own = [finding for finding in ledger.audit if finding["titles"]["method"] == title]
+        for column, order in enumerate(("file_order", "sorted_by_class", "shuffled", "one_by_one"), start=1):
+            by_seed = [
+                100 * np.mean([finding["accuracy"][order] for finding in own if finding["seed"] == seed])
+                for seed in (0, 1)
             ]
-            assert int(n) == len(values)
-            spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
-            assert accuracy.removesuffix(" †") == f"{np.mean(values):.2f}{spread}"
+            assert rows[title][column] == written(by_seed)
+    assert rows["Attention fusion"][-2:] == ["0.00", "independent"]
+    assert rows["Attention fusion (axis=batch)"][-1] == "depends on the batch"
+
+
+def test_table_4_compares_a_pair_with_its_controls(ledger: Ledger) -> None:
+    rows = {row[0]: row for row in markdown_rows(4, ledger)}
+    header = make_table(4, ledger).header
+    assert "Attention (axis=batch)" not in header
+    row = dict(zip(header, rows["ResNet18 + ResNet34"], strict=True))
+    assert row["Late"] == written(accuracies(ledger, "Late fusion", ["ResNet18", "ResNet34"]))
+    singles, either, overlap, disagree = [], [], [], []
+    for seed in (0, 1):
+        frames = [ledger.predictions(f"backbone-{name}-{seed}") for name in ("resnet18", "resnet34")]
+        right, predicted, validation = [], [], []
+        for frame in frames:
+            classes = frame[[f"logit_{c}" for c in range(7)]].to_numpy().argmax(1)
+            is_test = (frame["split"] == "test").to_numpy()
+            hits = classes == frame["label"].to_numpy()
+            right.append(hits[is_test])
+            predicted.append(classes[is_test])
+            validation.append(hits[~is_test].mean())
+        singles.append(100 * right[int(np.argmax(validation))].mean())
+        either.append(100 * (right[0] | right[1]).mean())
+        wrong = [~hits for hits in right]
+        overlap.append(100 * (wrong[0] & wrong[1]).sum() / (wrong[0] | wrong[1]).sum())
+        disagree.append(100 * (predicted[0] != predicted[1]).mean())
+    assert row["Best single"] == written(singles)
+    assert row["Either right"] == written(either)
+    assert row["Error overlap (%)"] == f"{np.mean(overlap):.1f}"
+    assert row["Disagree (%)"] == f"{np.mean(disagree):.1f}"
+    alone = dict(zip(header, rows["Wide ResNet18 alone"], strict=True))
+    assert alone["Best single"] == written(accuracies(ledger, None, ["Wide ResNet18"]))
+
+
+def test_table_5_reads_three_rules_off_the_same_runs(ledger: Ledger) -> None:
+    rows = {row[0]: dict(zip(make_table(5, ledger).header, row, strict=True)) for row in markdown_rows(5, ledger)}
+    own = [record for record in ledger.records if record.method == "early"]
+    for column, rule in (("Validation", "validation_selected"), ("Best on test", "best_test_epoch")):
+        by_seed = [
+            100 * np.mean([record.metrics[rule]["accuracy"] for record in own if record.seed == seed])
+            for seed in (0, 1)
+        ]
+        assert rows["Early fusion"][column] == written(by_seed)
+    assert rows["Early fusion"]["Optimism (points)"] == written([200 / 60, 200 / 60])
+
+
+def test_batch_average_weighs_the_images_of_a_short_batch_more(ledger: Ledger) -> None:
+    record = dataclasses.replace(ledger.records[0], hyperparameters={"batch_size": 59})
+    frame = ledger.predictions(record.run_id).query("split == 'test'")
+    right = frame[[f"logit_{c}" for c in range(7)]].to_numpy().argmax(1) == frame["label"].to_numpy()
+    expected = (right[:59].mean() + right[59]) / 2
+    assert batch_averaged_accuracy(ledger, record) == pytest.approx(expected)
 
 
 def test_order_is_the_papers_then_as_asked(ledger: Ledger) -> None:
@@ -56,10 +136,8 @@ def test_order_is_the_papers_then_as_asked(ledger: Ledger) -> None:
     assert list(dict.fromkeys(row.group for row in rows)) == [
         "Late fusion", "Early fusion", "Attention fusion", "Attention fusion (axis=batch)", "50%_a&b <i>",
     ]  # fmt: skip
-    assert [row.names for row in rows[:3]] == [
-        ("ResNet18", "ResNet34"), ("VGG13", "ResNet34"), ("ResNet18", "VGG13"),
-    ]  # fmt: skip
-    assert [row.names[0] for row in backbone_rows(ledger)] == ["ResNet18", "ResNet34", "VGG13"]
+    assert [row.names for row in rows[:2]] == [("ResNet18", "ResNet34"), ("VGG13", "ResNet34")]
+    assert [row.names[0] for row in backbone_rows(ledger)][:3] == ["ResNet18", "ResNet34", "VGG13"]
 
 
 def test_printed_values_stand_where_the_paper_has_one(ledger: Ledger) -> None:
@@ -68,12 +146,12 @@ def test_printed_values_stand_where_the_paper_has_one(ledger: Ledger) -> None:
     assert printed["Attention fusion", ("VGG13", "ResNet34")] == "90.92"
     assert printed["Late fusion", ("ResNet18", "VGG13")] is None
     assert printed["Attention fusion (axis=batch)", ("ResNet18", "ResNet34")] is None
-    assert [row.printed for row in backbone_rows(ledger)] == ["85.3", "85.5", "85.2"]
+    assert [row.printed for row in backbone_rows(ledger)][:3] == ["85.3", "85.5", "85.2"]
 
 
 def test_title_names_data_profile_seeds_and_selection(ledger: Ledger) -> None:
     text = to_markdown(make_table(2, ledger)).splitlines()[0]
-    for words in ("SYNTHETIC", "35 test images", "profile demo", "1 to 3 seeds", "selected on validation"):
+    for words in ("SYNTHETIC", "35 test images", "profile demo", "1 to 2 seeds", "selected on validation"):
         assert words in text
 
 
@@ -108,7 +186,7 @@ def test_three_branches_and_two_in_one_table(tmp_path: Path) -> None:
 
 def test_batch_dependence_is_marked(ledger: Ledger) -> None:
     marked = [line for line in to_markdown(make_table(2, ledger)).splitlines() if "†" in line and line.startswith("|")]
-    assert len(marked) == 3
+    assert len(marked) == 4
     assert all("axis=batch" in line for line in marked)
 
 
@@ -131,7 +209,8 @@ def test_latex_compiles(ledger: Ledger, tmp_path: Path) -> None:
         shutil.copy(path, tmp_path)
     (tmp_path / "paper.tex").write_text(
         r"\documentclass{article}\usepackage{booktabs,multirow}\begin{document}"
-        r"\input{table1.tex}\input{table2.tex}\end{document}"
+        + "".join(rf"\input{{table{number}.tex}}" for number in range(1, 6))
+        + r"\end{document}"
     )
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

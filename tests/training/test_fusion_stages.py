@@ -42,7 +42,7 @@ class Quiet:
 def request_(tmp_path_factory: pytest.TempPathFactory) -> Request:
     folder = tmp_path_factory.mktemp("stages")
     settings = load_config(
-        "demo", {**TINY, "methods": METHODS, "data.image_size": 64, "backbones": ["resnet18", "vgg11"]}
+        "demo", {**TINY, "methods": METHODS, "data.image_size": 48, "backbones": ["resnet18", "resnet18#2"]}
     )
     request = Request(settings, "stages", folder / "results", folder / "data", device="cpu", workers=1)
     run_experiment(request, Quiet())
@@ -127,7 +127,7 @@ def test_cross_fitted_late_fusion_is_the_mean_over_folds_and_branches(
     run = runs["late:features=cross-fitted"]
     test = workspace.split(0).test
     probabilities = []
-    for parent, spec in zip(run.parents, ["resnet18", "vgg11"] * 2, strict=True):
+    for parent, spec in zip(run.parents, ["resnet18", "resnet18#2"] * 2, strict=True):
         logits = stored_outputs(parent, spec, workspace, with_maps=False).logits[torch.from_numpy(test)]
         probabilities.append(torch.softmax(logits.double(), 1).numpy())
     frame = load_ledger(request_.folder).predictions(run.run_id)
