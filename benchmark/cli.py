@@ -187,7 +187,8 @@ def table(
 
     Example: ferfuse table 2 --experiment demo --format latex
     """
-    from benchmark.reporting.tables import make_table, render
+    from benchmark.reporting.report import make_table
+    from benchmark.reporting.tables import render
 
     folder = experiment_folder(results_dir, experiment or _experiment_name(profile, dataset))
     typer.echo(render(make_table(number, load_ledger(folder)), table_format), nl=False)
@@ -366,8 +367,8 @@ def _experiment_name(profile: str, dataset: str | None) -> str:
 
 def _print_report(folder: Path, reports_dir: Path) -> None:
     """Write the tables and show them."""
-    from benchmark.reporting.report import write_report
-    from benchmark.reporting.tables import make_table, render
+    from benchmark.reporting.report import make_table, write_report
+    from benchmark.reporting.tables import render
 
     ledger = load_ledger(folder)
     paths = write_report(ledger, reports_dir)

@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from benchmark.config import UserError
 from benchmark.ledger import Ledger, write_text
-from benchmark.reporting.readings import FAMILY
-from benchmark.reporting.tables import make_table, to_latex, to_markdown
+from benchmark.reporting.accuracy import backbone_table, fusion_table
+from benchmark.reporting.controls import control_table
+from benchmark.reporting.readings import FAMILY, reading_table
+from benchmark.reporting.selection import selection_table
+from benchmark.reporting.tables import Table, to_latex, to_markdown
+
+TABLES: dict[int, Callable[[Ledger], Table]] = {
+    1: backbone_table,
+    2: fusion_table,
+    3: reading_table,
+    4: control_table,
+    5: selection_table,
+}
+
+
+def make_table(number: int, ledger: Ledger) -> Table:
+    """Return a table of a ledger: 1 backbones, 2 fusion methods, 3 readings by evaluation order, 4 controls,
+    5 selection optimism.
+
+    Raises:
+        UserError: no such table, or the ledger lacks what it is about.
+    """
+    if number not in TABLES:
+        raise UserError(f"there is no table {number}; there are tables 1 to {len(TABLES)}")
+    return TABLES[number](ledger)
 
 
 def write_report(ledger: Ledger, reports_dir: Path) -> list[Path]:

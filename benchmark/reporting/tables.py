@@ -10,7 +10,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tabulate import tabulate
 
 from benchmark.config import UserError, nearest
-from benchmark.ledger import Ledger
 
 TEMPLATES = Path(__file__).parent / "templates"
 SPECIAL_IN_LATEX = {
@@ -50,30 +49,6 @@ class Table:
     notes: list[str]
     names: int
     grouped: bool = False
-
-
-def make_table(number: int, ledger: Ledger) -> Table:
-    """Return a table of a ledger: 1 backbones, 2 fusion methods, 3 readings by evaluation order, 4 controls,
-    5 selection optimism.
-
-    Raises:
-        UserError: no such table, or the ledger lacks what it is about.
-    """
-    from benchmark.reporting.accuracy import backbone_table, fusion_table
-    from benchmark.reporting.controls import control_table
-    from benchmark.reporting.readings import reading_table
-    from benchmark.reporting.selection import selection_table
-
-    makers: dict[int, Callable[[Ledger], Table]] = {
-        1: backbone_table,
-        2: fusion_table,
-        3: reading_table,
-        4: control_table,
-        5: selection_table,
-    }
-    if number not in makers:
-        raise UserError(f"there is no table {number}; there are tables 1 to {len(makers)}")
-    return makers[number](ledger)
 
 
 def render(table: Table, table_format: str) -> str:

@@ -16,9 +16,9 @@ import pytest
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, load_ledger
 from benchmark.reporting.accuracy import backbone_rows, fusion_rows
-from benchmark.reporting.report import write_report
+from benchmark.reporting.report import make_table, write_report
 from benchmark.reporting.selection import batch_averaged_accuracy
-from benchmark.reporting.tables import escape_latex, make_table, render, to_latex, to_markdown
+from benchmark.reporting.tables import escape_latex, render, to_latex, to_markdown
 from tests.conftest import make_record, write_ledger
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
