@@ -154,12 +154,10 @@ def status(
 
     Example: ferfuse status --experiment demo
     """
-    from benchmark.ledger import finished_runs, read_experiment
+    from benchmark.ledger import existing_experiment, finished_runs
 
     folder = experiment_folder(results_dir, experiment or _experiment_name(profile, dataset))
-    description = read_experiment(folder)
-    if description is None:
-        raise UserError(f"no experiment at {folder}; run `ferfuse reproduce` first, or give --experiment NAME")
+    description = existing_experiment(folder)
     planned = description["plan"]["runs"]
     finished = set(finished_runs(folder))
     counts = {

@@ -213,6 +213,21 @@ def load_config(profile: str, overrides: Mapping[str, Any] | None = None) -> Set
         raise UserError(_first_fault(error)) from error
 
 
+def restore_settings(values: Mapping[str, Any], where: Path) -> Settings:
+    """Return the settings that an experiment was run with.
+
+    Raises:
+        UserError: they were written by a version that had other settings.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise UserError(
+            f"{where} was run by a version with other settings ({_first_fault(error)}); "
+            "choose another --experiment NAME"
+        ) from error
+
+
 def parse_assignment(text: str) -> tuple[str, Any]:
     """Split `dotted.name=value`; the value is read as YAML, so numbers, lists and booleans keep their type."""
     name, separator, value = text.partition("=")

@@ -165,15 +165,25 @@ def read_audit(experiment: Path) -> list[dict[str, Any]]:
     return findings
 
 
+def existing_experiment(experiment: Path) -> dict[str, Any]:
+    """Read `experiment.json`.
+
+    Raises:
+        UserError: there is none.
+    """
+    description = read_experiment(experiment)
+    if description is None:
+        raise UserError(f"no experiment at {experiment}; run `ferfuse reproduce` first, or give --experiment NAME")
+    return description
+
+
 def load_ledger(experiment: Path) -> Ledger:
     """Read all finished runs of an experiment, packed or not.
 
     Raises:
         UserError: no such experiment, nothing finished in it, or a damaged record.
     """
-    description = read_experiment(experiment)
-    if description is None:
-        raise UserError(f"no experiment at {experiment}; run `ferfuse reproduce` first, or give --experiment NAME")
+    description = existing_experiment(experiment)
     records = sorted(_records(experiment), key=lambda r: (r.kind, r.method or "", r.backbones, r.seed))
     if not records:
         raise UserError(f"experiment {experiment} holds no finished run yet; let `ferfuse reproduce` run")

@@ -13,8 +13,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from benchmark.config import UserError
-from benchmark.ledger import METRICS, SELECTIONS, Record, read_experiment, run_folder
+from benchmark.ledger import METRICS, SELECTIONS, Record, existing_experiment, run_folder
 
 PREFIX = "ferfuse"
 FAULTS = (MlflowException, OSError, ConnectionError)
@@ -48,12 +47,9 @@ class Tracker:
 
     def _open(self) -> None:
         """Find or make the experiment and its parent run, and see which runs are there."""
-        description = read_experiment(self.folder)
-        if description is None:
-            raise UserError(f"no experiment at {self.folder}")
-        self.description = description
+        self.description = existing_experiment(self.folder)
         client = MlflowClient()
-        name = f"{PREFIX}/{description['experiment']}"
+        name = f"{PREFIX}/{self.description['experiment']}"
         found = client.get_experiment_by_name(name)
         self.experiment_id = found.experiment_id if found else client.create_experiment(name)
         self.known = {

@@ -19,11 +19,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from benchmark.config import DATASETS, Settings, UserError, nearest
+from benchmark.config import DATASETS, Settings, UserError, nearest, restore_settings
 from benchmark.data.manifest import Manifest
 from benchmark.data.sources import open_dataset
 from benchmark.data.store import stored_images
-from benchmark.ledger import Record, experiment_folder, is_finished, read_experiment, write_experiment
+from benchmark.ledger import (
+    Record,
+    existing_experiment,
+    experiment_folder,
+    is_finished,
+    read_experiment,
+    write_experiment,
+)
 
 if TYPE_CHECKING:
     from benchmark.engine.local import Failure
@@ -153,11 +160,8 @@ def finished_request(
     Raises:
         UserError: there is no such experiment.
     """
-    description = read_experiment(experiment_folder(results_dir, experiment))
-    if description is None:
-        folder = experiment_folder(results_dir, experiment)
-        raise UserError(f"no experiment at {folder}; run `ferfuse reproduce` first, or give --experiment NAME")
-    settings = Settings.model_validate(description["settings"])
+    folder = experiment_folder(results_dir, experiment)
+    settings = restore_settings(existing_experiment(folder)["settings"], folder)
     return Request(settings, experiment, results_dir, data_dir, device, plugins=plugins)
 
 
@@ -301,7 +305,7 @@ def _refuse_mixture(request: Request, earlier: dict[str, Any] | None, digest: st
     if earlier is None or earlier["context"] == _context_digest(request.settings, digest):
         return
     then, now = earlier["dataset"]["digest"], digest
-    before = Settings.model_validate(earlier["settings"]).context(then)
+    before = restore_settings(earlier["settings"], request.folder).context(then)
     asked = request.settings.context(now)
     different = [name for name in asked if asked[name] != before[name]]
     raise UserError(
