@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones import BranchOutput
-from fusion_methods._layers import ToWidth, mlp
+from fusion_methods._layers import ToWidth, feature_maps, mlp
 from fusion_methods._registry import register_fusion
 from fusion_methods._scalar_attention import attend_scalars
 
@@ -75,6 +75,7 @@ class AttentionFusion(nn.Module):
             raise ValueError(f"attention-fusion: {tokens} tokens do not divide a width of {width}")
         if kernel % 2 == 0:
             raise ValueError(f"attention-fusion: kernel={kernel} has no middle; use an odd one")
+        self.feature_dims = tuple(feature_dims)
         self.axis, self.gate, self.tokens = axis, gate, tokens
         self.uses_maps = axis == "spatial"
         self.batch_dependent = axis == "batch"
@@ -88,7 +89,7 @@ class AttentionFusion(nn.Module):
         return LocalAttention(width, kernel)
 
     def forward(self, branches: Sequence[BranchOutput]) -> Tensor:
-        features = self.project(_positions(branches) if self.uses_maps else [b.features for b in branches])
+        features = self.project(self.positions(branches) if self.uses_maps else [b.features for b in branches])
         merged = self.merge(torch.cat(features, dim=-1))
         query, key = features[0], torch.stack(features[1:]).mean(dim=0)
         value = torch.stack([*features, merged]).mean(dim=0)
@@ -99,6 +100,12 @@ class AttentionFusion(nn.Module):
             attended = attended.mean(dim=1)
         scores: Tensor = self.classifier(self.local(attended))
         return scores
+
+    def positions(self, branches: Sequence[BranchOutput]) -> list[Tensor]:
+        """Return every branch's last feature map as (B, h w, D_i), on the coarsest grid among them."""
+        maps = feature_maps(branches, self.feature_dims, "attention-fusion:axis=spatial")
+        grid = (min(x.shape[2] for x in maps), min(x.shape[3] for x in maps))
+        return [F.adaptive_avg_pool2d(x, grid).flatten(2).transpose(1, 2) for x in maps]
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Return softmax(Q Kᵀ / √d) V over the chosen axis; inputs and output (B, D), or (B, T, D) for `spatial`."""
@@ -121,12 +128,3 @@ class AttentionFusionWithoutLocal(AttentionFusion):
     def local_attention(self, width: int, kernel: int) -> nn.Module:
         """Build nothing: the block that is ablated."""
         return nn.Identity()
-
-
-def _positions(branches: Sequence[BranchOutput]) -> list[Tensor]:
-    """Return every branch's last feature map as (B, h w, D), on the coarsest grid among them."""
-    maps = [branch.maps for branch in branches if branch.maps is not None]
-    if len(maps) < len(branches):
-        raise ValueError("axis=spatial needs backbones with feature maps; ResNet and VGG have them")
-    grid = (min(x.shape[2] for x in maps), min(x.shape[3] for x in maps))
-    return [F.adaptive_avg_pool2d(x, grid).flatten(2).transpose(1, 2) for x in maps]

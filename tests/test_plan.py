@@ -103,6 +103,18 @@ def test_copies_of_one_network_are_branches_of_their_own() -> None:
     assert "late · resnet18+resnet18#2 · seed 0" in runs
 
 
+def test_wide_vgg_features_are_projected() -> None:
+    methods = ["attention-fusion", "attention-fusion:axis=batch,backbones=fine-tuned", "early"]
+    runs = by_label(plan({"backbones": ["vgg11:head=classifier", "resnet18"], "methods": methods, "seeds": 1}))
+    label = "attention-fusion · vgg11:head=classifier+resnet18 · seed 0"
+    usual = by_label(plan({"backbones": ["vgg11", "resnet18"], "methods": methods, "seeds": 1}))
+    fused, plain = runs[label], usual["attention-fusion · vgg11+resnet18 · seed 0"]
+    head = runs["vgg11:head=classifier · seed 0"].parameters - usual["vgg11 · seed 0"].parameters
+    assert fused.parameters - plain.parameters == head + (4096 + 1) * 512
+    with pytest.raises(UserError, match="as many channels as there are features"):
+        plan({"backbones": ["vgg11:head=classifier", "resnet18"], "methods": ["attention-fusion:axis=spatial"]})
+
+
 def test_three_branches() -> None:
     runs = plan({"groups": [["resnet18", "vgg11", "vgg13"]], "seeds": 1})
     assert {run.backbones for run in runs if run.kind == "fusion"} == {("resnet18", "vgg11", "vgg13")}

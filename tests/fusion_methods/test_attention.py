@@ -217,5 +217,5 @@ def test_a_reading_that_does_not_exist_is_refused(spec: str, message: str) -> No
 
 def test_the_spatial_reading_needs_maps() -> None:
     module, _ = build("attention-fusion:axis=spatial,width=32", (24, 40))
-    with pytest.raises(ValueError, match="axis=spatial needs backbones with feature maps"):
+    with pytest.raises(ValueError, match="axis=spatial reads feature maps; use backbones that have them"):
         scores_of(module, draw((24, 40)))
