@@ -17,6 +17,7 @@ from benchmark.ledger import METRICS, SELECTIONS, Record, existing_experiment, r
 
 PREFIX = "ferfuse"
 FAULTS = (MlflowException, OSError, ConnectionError)
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the page for trained models, not for agents
 LONGEST_VALUE = 500  # characters that MLflow keeps of a parameter in every store
 
 
@@ -51,7 +52,7 @@ class Tracker:
         client = MlflowClient()
         name = f"{PREFIX}/{self.description['experiment']}"
         found = client.get_experiment_by_name(name)
-        self.experiment_id = found.experiment_id if found else client.create_experiment(name)
+        self.experiment_id = found.experiment_id if found else client.create_experiment(name, tags=EXPERIMENT_TAGS)
         self.known = {
             run.data.tags.get(f"{PREFIX}.run_id"): run.info.run_id for run in _all_runs(client, self.experiment_id)
         }

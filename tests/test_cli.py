@@ -168,7 +168,7 @@ def test_arms_run_beside_the_main_comparison(finished: Path, tmp_path: Path) -> 
     done = ferfuse("reproduce", *words, folder=folder)
     assert "2 runs to do" in done.stderr
     assert "partner=shuffled" not in done.stdout
-    assert "shuffled partner" in ferfuse("table", "4", folder=folder).stdout
+    assert "Early, shuffled" in ferfuse("table", "4", folder=folder).stdout
     missing = ferfuse("table", "3", folder=folder, status=2)
     assert "run `ferfuse audit" in missing.stderr
     ferfuse("audit", "--methods", "attention-fusion", "attention-fusion:axis=batch", folder=folder)

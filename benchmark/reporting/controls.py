@@ -24,8 +24,8 @@ METHODS = {
     "late": "Late",
     "early": "Early",
     "attention-fusion": "Attention",
-    "early:partner=shuffled": "Early, shuffled partner",
-    "attention-fusion:partner=shuffled": "Attention, shuffled partner",
+    "early:partner=shuffled": "Early, shuffled",
+    "attention-fusion:partner=shuffled": "Attention, shuffled",
 }
 Branch = tuple[np.ndarray, np.ndarray]
 
@@ -54,18 +54,19 @@ def control_table(ledger: Ledger) -> Table:
     notes = [
         SPREAD_NOTE,
         "Best single is the branch with the higher validation accuracy, seed by seed.",
-        "Either right is the ceiling of choosing between two branches. Disagree is the share of images on which their "
-        "classes differ; error overlap the share that both get wrong among those that either gets wrong.",
-        "A shuffled partner is the second network asked about another image: what remains is the first one's work.",
+        "Size is millions of parameters, branches included. Oracle is the share of images that either branch gets "
+        "right, the ceiling of choosing between two. Disagree is the share (%) on which their classes differ; overlap "
+        "the share (%) that both get wrong among those that either gets wrong.",
+        "Shuffled: the second network is asked about another image, so that what remains is the first one's work.",
     ]
     header = [
         "Networks",
-        "Parameters (M)",
+        "Size (M)",
         "Best single",
         *(METHODS[method] for method in methods),
-        "Either right",
-        "Disagree (%)",
-        "Error overlap (%)",
+        "Oracle",
+        "Disagree",
+        "Overlap",
     ]
     return Table(4, title, header, body, notes, names=1)
 
