@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -16,7 +16,6 @@ from benchmark.ledger import experiment_folder, load_ledger
 app = typer.Typer(
     name="ferfuse",
     help="Is this fusion method's gain real? A reproducible benchmark and ablation suite.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     add_completion=False,
@@ -244,7 +243,7 @@ def audit(
     typer.echo(json.dumps(rows, indent=1) if as_json else _columns(rows))
 
 
-data_app = typer.Typer(help="Data sets on disk.", no_args_is_help=True)
+data_app = typer.Typer(help="Data sets on disk.")
 app.add_typer(data_app, name="data")
 
 
@@ -396,10 +395,18 @@ def spread_lists(arguments: list[str]) -> list[str]:
 def main() -> None:
     """Run the command line; a user's fault is one line and exit status 2."""
     try:
-        app(args=spread_lists(sys.argv[1:]))
+        sys.exit(app(args=spread_lists(sys.argv[1:]) or ["--help"], standalone_mode=False))
     except UserError as error:
-        typer.echo(f"ferfuse: {error}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("ferfuse: stopped; finished runs are kept, the same command goes on from here", err=True)
-        sys.exit(130)
+        _end(f"{error}", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        _end("stopped; finished runs are kept, the same command goes on from here", 130)
+    except Exception as error:
+        # What the option parser raises: typer brings click along or takes the installed one, by version.
+        if not hasattr(error, "format_message"):
+            raise
+        _end(f"{error.format_message().rstrip('.')}; see --help", 2)
+
+
+def _end(message: str, status: int) -> NoReturn:
+    typer.echo(f"ferfuse: {message}", err=True)
+    sys.exit(status)

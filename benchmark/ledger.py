@@ -24,6 +24,7 @@ from benchmark.config import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 SCHEMA = 1
 SELECTIONS = ("validation_selected", "last_epoch", "best_test_epoch")
@@ -83,13 +84,24 @@ class Ledger:
         """Read one run's predictions: image_id, split, label, logit_0 ... logit_{C-1}."""
         import pandas as pd  # tables do without it, and it takes half a second
 
+        table = self.prediction_table(run_id)
+        return pd.DataFrame({name: table.column(name).to_pandas() for name in table.column_names})
+
+    def prediction_table(self, run_id: str) -> pa.Table:
+        """Read one run's predictions as they are stored; the file of a packed ledger is read once for all runs.
+
+        Raises:
+            UserError: they are missing or damaged.
+        """
+        import pyarrow.parquet as pq  # see predictions
+
         try:
             if self._is_packed:
-                frame = pd.read_parquet(self.root / "predictions.parquet", filters=[("run_id", "==", run_id)])
-                return frame.drop(columns="run_id").reset_index(drop=True)
-            return pd.read_parquet(run_folder(self.root, run_id) / "predictions.parquet")
-        except (OSError, ValueError) as error:
-            raise UserError(f"predictions of run {run_id} cannot be read ({error}); run it again") from error
+                return _decoded(self._packed_predictions[run_id])
+            return pq.ParquetFile(run_folder(self.root, run_id) / "predictions.parquet").read()
+        except (OSError, ValueError, KeyError) as error:
+            reason = "they are missing" if isinstance(error, KeyError) else " ".join(str(error).split())
+            raise UserError(f"predictions of run {run_id} cannot be read ({reason}); run it again") from error
 
     @cached_property
     def audit(self) -> list[dict[str, Any]]:
@@ -97,8 +109,37 @@ class Ledger:
         return read_audit(self.root)
 
     @cached_property
+    def _packed_predictions(self) -> dict[str, pa.Table]:
+        """The rows of every run; repeated names are kept once, which makes the whole a third as large."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        names = ["run_id", "image_id", "split"]
+        table = pq.ParquetFile(self.root / "predictions.parquet", read_dictionary=names).read().unify_dictionaries()
+        run_ids = table.column("run_id").combine_chunks()
+        codes = run_ids.indices.to_numpy()
+        if (np.diff(codes) < 0).any():
+            order = np.argsort(codes, kind="stable")
+            table, codes = table.take(pa.array(order)), codes[order]
+        starts = np.flatnonzero(np.diff(codes, prepend=-1))
+        rows = table.drop_columns("run_id").combine_chunks()
+        return {
+            run_ids.dictionary[int(codes[start])].as_py(): rows.slice(start, end - start)
+            for start, end in zip(starts, [*starts[1:], len(codes)], strict=True)
+        }
+
+    @cached_property
     def _is_packed(self) -> bool:
         return (self.root / "records.jsonl").is_file()
+
+
+def _decoded(table: pa.Table) -> pa.Table:
+    """Write names that are kept once as plain columns again."""
+    for place, column in enumerate(table.schema):
+        if hasattr(column.type, "value_type"):
+            table = table.set_column(place, column.name, table.column(place).cast(column.type.value_type))
+    return table
 
 
 def experiment_folder(results_dir: Path, name: str) -> Path:

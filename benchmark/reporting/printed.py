@@ -6,6 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 PAPER = Path(__file__).parents[1] / "paper.toml"
 
@@ -17,12 +18,19 @@ class Paper:
     Attributes:
         dataset: the data set that the numbers are about.
         pairs: the order in which the paper prints pairs of backbones.
+        text: numbers that stand in the running text: (method, printed).
+        claims: each with the test that decides it, as the file gives them.
+        n_test, batch_size: of the printed numbers.
     """
 
     dataset: str
     backbones: dict[str, str]
     fusion: dict[tuple[str, frozenset[str]], str]
     pairs: list[frozenset[str]]
+    text: list[tuple[str, str]]
+    claims: list[dict[str, Any]]
+    n_test: int
+    batch_size: int
 
 
 @cache
@@ -35,4 +43,8 @@ def read_paper() -> Paper:
         backbones={row["backbone"]: row["printed"] for row in values["table1"]},
         fusion=fusion,
         pairs=list(dict.fromkeys(pair for _, pair in fusion)),
+        text=[(row["method"], row["printed"]) for row in values["text"]],
+        claims=values["claim"],
+        n_test=values["n_test"],
+        batch_size=values["batch_size"],
     )

@@ -1,0 +1,253 @@
+"""The families of comparisons that the protocol names, and what the tests say about each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import isnan
+from typing import Any
+
+import numpy as np
+
+from benchmark.ledger import Record
+from benchmark.reporting.accuracy import PAPER_METHODS
+from benchmark.reporting.evidence import Evidence, Floats, Group
+from benchmark.reporting.printed import read_paper
+from benchmark.statistics.bootstrap import correctness_difference, crossed_intervals
+from benchmark.statistics.family import Comparison, compare_family
+from benchmark.statistics.paired import Refusal
+from benchmark.statistics.power import (
+    Aim,
+    minimum_detectable_difference,
+    seeds_needed,
+    seeds_needed_for_equivalence,
+)
+from benchmark.statistics.proportions import relative_error_reduction
+from benchmark.statistics.verdicts import Evidence as Basis
+from benchmark.statistics.verdicts import comparison_verdict
+
+PRIMARY = "attention-fusion"
+BASELINES = tuple(method for method in PAPER_METHODS if method != PRIMARY)
+SIMPLE = ("late", "early", "joint")
+BEST_SINGLE = "best-single"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is fixed before any number is looked at; margin in percentage points."""
+
+    alpha: float = 0.05
+    confidence: float = 0.95
+    margin: float = 0.5
+    n_resamples: int = 10_000
+    generator_seed: int = 20_260_101
+
+    def generator(self) -> np.random.Generator:
+        """Return the generator of a report's resamples, the same for every report."""
+        return np.random.default_rng(self.generator_seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A comparison to make: method minus baseline.
+
+    Attributes:
+        delta: (S, N) difference in percentage points by seed and image, averaged over the pairs.
+        accuracies: of method and baseline, as fractions.
+        pair: None is the mean over pairs.
+        baseline_pair: where two pairs of one method are compared.
+        holm: what is corrected together with it, beside the family.
+    """
+
+    family: str
+    method: str
+    baseline: str
+    delta: Floats
+    accuracies: tuple[float, float]
+    pair: Group | None = None
+    baseline_pair: Group | None = None
+    holm: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """The answer to a question, in percentage points.
+
+    Attributes:
+        family_size: comparisons corrected together.
+        detectable: smallest true difference that these seeds would have shown with the power aimed for.
+        seeds_for_difference, seeds_for_equality: in all, where the verdict is open and the observed difference true.
+    """
+
+    question: Question
+    test: Comparison
+    crossed: tuple[float, float]
+    verdict: str
+    family_size: int
+    detectable: float
+    seeds_for_difference: int | None = None
+    seeds_for_equality: int | None = None
+    flagged: bool = field(default=False)
+
+    @property
+    def basis(self) -> Basis:
+        """What the verdict rests on."""
+        return Basis(self.test.p_holm, self.test.paired.interval, self.crossed, self.test.equivalence_p)
+
+    @property
+    def more_seeds(self) -> int | None:
+        """Seeds beyond those at hand that an open verdict needs; None where it is not open or none would do."""
+        wanted = [n for n in (self.seeds_for_difference, self.seeds_for_equality) if n is not None]
+        return max(1, min(wanted) - self.test.paired.n_seeds) if wanted else None
+
+
+def all_questions(evidence: Evidence) -> list[Question]:
+    """Return the comparisons of every family, in the order of the report."""
+    return [
+        *primary_questions(evidence),
+        *best_single_questions(evidence),
+        *further_questions(evidence),
+        *reading_questions(evidence),
+        *pair_questions(evidence),
+        *best_pair_questions(evidence),
+    ]
+
+
+def primary_questions(evidence: Evidence) -> list[Question]:
+    """Attention fusion against the baselines of the paper that were run; empty where it was not run itself."""
+    if PRIMARY not in evidence.methods:
+        return []
+    return [_question("primary", evidence, PRIMARY, b) for b in BASELINES if b in evidence.methods]
+
+
+def best_single_questions(evidence: Evidence) -> list[Question]:
+    """Every method against the better of its networks alone, better on validation."""
+    return [_question(BEST_SINGLE, evidence, method, BEST_SINGLE) for method in evidence.methods]
+
+
+def further_questions(evidence: Evidence) -> list[Question]:
+    """Methods that the paper does not have against late, early and joint fusion."""
+    own = [m for m in evidence.methods if m not in PAPER_METHODS and m not in evidence.readings]
+    return [_question("further", evidence, m, b) for m in own for b in SIMPLE if b in evidence.methods]
+
+
+def reading_questions(evidence: Evidence) -> list[Question]:
+    """Other readings of the attention formula against the default reading."""
+    pairs = ((reading, reading.partition(":")[0]) for reading in evidence.readings)
+    return [_question("readings", evidence, reading, base) for reading, base in pairs if base in evidence.methods]
+
+
+def pair_questions(evidence: Evidence) -> list[Question]:
+    """The primary comparisons pair by pair: exploratory."""
+    if len(evidence.groups) < 2:
+        return []
+    names = [question.baseline for question in primary_questions(evidence)]
+    return [_question("per-pair", evidence, PRIMARY, name, group) for name in names for group in evidence.groups]
+
+
+def best_pair_questions(evidence: Evidence) -> list[Question]:
+    """The pair that the paper calls best for a method against the others that it prints for it."""
+    groups = {frozenset(group): group for group in evidence.groups}
+    found = []
+    for claim in read_paper().claims:
+        test = claim["test"]
+        if test["family"] != "best-pair" or test["method"] not in evidence.methods:
+            continue
+        best, others = groups.get(frozenset(test["pair"])), [groups.get(frozenset(pair)) for pair in test["others"]]
+        for other in others:
+            if best and other:
+                found.append(_pair_question(evidence, test["method"], best, other))
+    return found
+
+
+def _question(family: str, evidence: Evidence, method: str, baseline: str, pair: Group | None = None) -> Question:
+    groups = [pair] if pair else None
+    first = evidence.correct(method, groups)
+    second = evidence.best_single() if baseline == BEST_SINGLE else evidence.correct(baseline, groups)
+    delta = 100 * correctness_difference(first, second)
+    return Question(family, method, baseline, delta, (float(first.mean()), float(second.mean())), pair)
+
+
+def _pair_question(evidence: Evidence, method: str, best: Group, other: Group) -> Question:
+    first, second = (evidence.correct(method, [group]) for group in (best, other))
+    delta = 100 * correctness_difference(first, second)
+    means = (float(first.mean()), float(second.mean()))
+    return Question("best-pair", method, method, delta, means, best, other, holm=method)
+
+
+def decide(questions: Sequence[Question], protocol: Protocol, flagged: set[str]) -> list[Decision]:
+    """Answer every question: Holm within its family, one crossed bootstrap for all."""
+    if not questions:
+        return []
+    deltas = np.stack([question.delta for question in questions])
+    crossed = crossed_intervals(
+        deltas, protocol.generator(), n_resamples=protocol.n_resamples, confidence=protocol.confidence
+    )
+    families: dict[tuple[str, str], list[int]] = {}
+    for place, question in enumerate(questions):
+        families.setdefault((question.family, question.holm), []).append(place)
+    decisions: dict[int, Decision] = {}
+    for places in families.values():
+        tests = compare_seeds(deltas[places].mean(axis=2), protocol)
+        for place, test in zip(places, tests, strict=True):
+            interval = (float(crossed[place, 0]), float(crossed[place, 1]))
+            is_flagged = bool({questions[place].method, questions[place].baseline} & flagged)
+            decisions[place] = _decision(questions[place], test, interval, (len(places), is_flagged), protocol)
+    return [decisions[place] for place in range(len(questions))]
+
+
+def compare_seeds(differences: Floats, protocol: Protocol) -> list[Comparison]:
+    """Test a family on its seeds alone, (K, S) differences in points."""
+    return compare_family(differences, margin=protocol.margin, alpha=protocol.alpha, confidence=protocol.confidence)
+
+
+def _decision(
+    question: Question, test: Comparison, crossed: tuple[float, float], family: tuple[int, bool], protocol: Protocol
+) -> Decision:
+    size, flagged = family
+    basis = Basis(test.p_holm, test.paired.interval, crossed, test.equivalence_p)
+    verdict = comparison_verdict(basis, alpha=protocol.alpha)
+    mean, sd = test.paired.mean, test.paired.sd
+    aim = Aim(alpha=protocol.alpha / size)
+    seeds: tuple[int | None, int | None] = (None, None)
+    if verdict == "inconclusive" and not isnan(sd):
+        equality = seeds_needed_for_equivalence(mean, sd, protocol.margin, Aim(alpha=protocol.alpha))
+        seeds = (seeds_needed(mean, sd, aim), equality)
+    detectable = minimum_detectable_difference(sd, test.paired.n_seeds, aim)
+    return Decision(question, test, crossed, verdict, size, detectable, *seeds, flagged)
+
+
+def to_json(decision: Decision) -> dict[str, Any]:
+    """Write a decision in the public format; what is not there is null."""
+    question, test = decision.question, decision.test
+    refused = test.sign_flip if isinstance(test.sign_flip, Refusal) else None
+    return {
+        "family": question.family,
+        "method": question.method,
+        "baseline": question.baseline,
+        "pair": question.pair,
+        "baseline_pair": question.baseline_pair,
+        "n_seeds": test.paired.n_seeds,
+        "difference": test.paired.mean,
+        "sd": test.paired.sd,
+        "t_ci": test.paired.interval,
+        "p_value": test.paired.p_value,
+        "p_holm": test.p_holm,
+        "family_size": decision.family_size,
+        "p_sign_flip": None if isinstance(test.sign_flip, Refusal) else test.sign_flip.p_value,
+        "sign_flip_refused": refused and str(refused),
+        "crossed_ci": decision.crossed,
+        "tost_p": test.equivalence_p,
+        "relative_error_reduction": relative_error_reduction(*question.accuracies),
+        "detectable_difference": decision.detectable,
+        "more_seeds": decision.more_seeds,
+        "batch_dependent": decision.flagged,
+        "verdict": decision.verdict,
+    }
+
+
+def records_of(evidence: Evidence, method: str | None, group: Group) -> list[Record]:
+    """Return the runs of a method on a group in any order of its branches, by seed; none where it was not run."""
+    found = {frozenset(names): names for known, names, _ in evidence.records if known == method}
+    names = found.get(frozenset(group))
+    return [evidence.records[method, names, seed] for seed in evidence.seeds] if names else []
