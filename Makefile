@@ -26,7 +26,7 @@ settings := $(if $(DATASET),--dataset $(DATASET)) $(if $(DATA_ROOT),--data-root 
 running := $(if $(ENGINE),--engine $(ENGINE)) $(if $(DEVICE),--device $(DEVICE))
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev reproduce plan status table1 table2 table3 table4 report ui tune audit bench test test-slow lint clean
+.PHONY: help install install-dev reproduce plan status table1 table2 table3 table4 report power ui tune audit bench test test-slow lint clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -63,8 +63,11 @@ table1: $(BIN)/.installed ## Print Table 1 from the ledger
 table2: $(BIN)/.installed ## Print Table 2 from the ledger
 	@$(BIN)/ferfuse table 2 --experiment $(EXPERIMENT)
 
-report: $(BIN)/.installed ## Write all tables into reports/
+report: $(BIN)/.installed ## Write all tables and verdicts into reports/
 	@$(BIN)/ferfuse report --experiment $(EXPERIMENT)
+
+power: $(BIN)/.installed ## Tell which differences could be seen by now, and how many more seeds they need
+	@$(BIN)/ferfuse power --experiment $(EXPERIMENT)
 
 ui: $(BIN)/.installed ## Browse the runs in MLflow, on this machine alone
 	@$(BIN)/mlflow ui --host 127.0.0.1

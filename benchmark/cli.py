@@ -35,6 +35,7 @@ Methods = Annotated[list[str] | None, typer.Option(help="Fusion methods with set
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python files that register fusion methods.")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", help="Any setting of the profile, as name=value.")]
 Arms = Annotated[list[str] | None, typer.Option(help="Further sets of runs of the profile: readings, controls.")]
+Margin = Annotated[float, typer.Option(min=0.01, help="Largest difference, in percentage points, that counts as none.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -199,16 +200,42 @@ def report(
     ledger: Annotated[Path | None, typer.Option(help="Folder of a ledger, instead of an experiment's name.")] = None,
     results_dir: ResultsDir = Path("results"),
     reports_dir: ReportsDir = Path("reports"),
+    margin: Margin = 0.5,
 ) -> None:
-    """Write all tables of an experiment, as Markdown and LaTeX.
+    """Write all tables of an experiment, as Markdown and LaTeX, and the verdict on every comparison and claim.
 
     Example: ferfuse report --experiment demo
     """
-    folder = ledger or experiment_folder(results_dir, experiment or _experiment_name(profile, dataset))
-    from benchmark.reporting.report import write_report
+    from benchmark.reporting.report import refresh_verdicts, write_report
 
-    for path in write_report(load_ledger(folder), reports_dir):
+    folder = ledger or experiment_folder(results_dir, experiment or _experiment_name(profile, dataset))
+    loaded = load_ledger(folder)
+    for path in write_report(loaded, reports_dir, margin):
         typer.echo(f"wrote {path}")
+    typer.echo(refresh_verdicts(loaded, reports_dir))
+
+
+@app.command()
+def power(
+    profile: Profile = "demo",
+    dataset: Dataset = None,
+    experiment: Experiment = None,
+    results_dir: ResultsDir = Path("results"),
+    margin: Margin = 0.5,
+    as_json: AsJson = False,
+) -> None:
+    """Tell which difference each comparison could have shown by now, and how many more seeds the open ones need.
+
+    Example: ferfuse power --experiment demo
+    """
+    from benchmark.reporting.comparisons import Protocol
+    from benchmark.reporting.pages import power_rows
+    from benchmark.reporting.significance import make_significance
+
+    ledger = load_ledger(experiment_folder(results_dir, experiment or _experiment_name(profile, dataset)))
+    found = make_significance(ledger, Protocol(margin=margin))
+    rows = power_rows(found)
+    typer.echo(json.dumps(rows, indent=1) if as_json else _columns(rows))
 
 
 @app.command()
@@ -231,14 +258,16 @@ def audit(
     from benchmark.audit.batch_dependence import audit_experiment, write_findings
     from benchmark.audit.summary import summarise
     from benchmark.engine.experiment import finished_request, finished_runs
-    from benchmark.reporting.report import write_report
+    from benchmark.reporting.report import refresh_verdicts, write_tables
 
     name = experiment or _experiment_name(profile, dataset)
     request = finished_request(results_dir, name, data_dir, device, tuple(plugin or ()))
     runs, workspace = finished_runs(request)
     findings = audit_experiment(runs, methods, workspace)
     write_findings(request.folder, findings)
-    write_report(load_ledger(request.folder), reports_dir)
+    ledger = load_ledger(request.folder)
+    write_tables(ledger, reports_dir)
+    refresh_verdicts(ledger, reports_dir)
     rows = summarise(findings)
     typer.echo(json.dumps(rows, indent=1) if as_json else _columns(rows))
 
@@ -363,14 +392,15 @@ def _experiment_name(profile: str, dataset: str | None) -> str:
 
 
 def _print_report(folder: Path, reports_dir: Path) -> None:
-    """Write the tables and show them."""
-    from benchmark.reporting.report import make_table, write_report
+    """Write the tables and the verdicts, show Tables 1 and 2 and the answer."""
+    from benchmark.reporting.report import make_table, refresh_verdicts, write_tables
     from benchmark.reporting.tables import render
 
     ledger = load_ledger(folder)
-    paths = write_report(ledger, reports_dir)
+    paths = write_tables(ledger, reports_dir)
     for number in (1, 2):
         typer.echo(render(make_table(number, ledger), "markdown"))
+    typer.echo(refresh_verdicts(ledger, reports_dir))
     typer.echo(f"Tables are in {paths[0].parent}, the ledger in {folder}; `mlflow ui` shows the runs.")
 
 

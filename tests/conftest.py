@@ -87,7 +87,12 @@ def make_predictions(images: int = 4, classes: int = 7) -> pd.DataFrame:
 
 
 def write_ledger(
-    folder: Path, records: list[Record], *, dataset: str = "synthetic", methods: list[str] | None = None
+    folder: Path,
+    records: list[Record],
+    *,
+    dataset: str = "synthetic",
+    methods: list[str] | None = None,
+    test_images: int = 35,
 ) -> None:
     """Write an experiment with these records, as the runner would."""
     synthetic = dataset == "synthetic"
@@ -101,7 +106,7 @@ def write_ledger(
             "main": {
                 "backbones": list(dict.fromkeys(r.backbones[0] for r in records if r.kind == "backbone")),
                 "methods": methods or list(dict.fromkeys(r.method for r in records if r.method)),
-                "groups": [list(group) for group in dict.fromkeys(tuple(r.backbones) for r in records)],
+                "groups": [list(g) for g in dict.fromkeys(tuple(r.backbones) for r in records if r.kind == "fusion")],
             },
             "settings": {"profile": "demo", "methods": methods or [], "backbones": [], "seeds": 2},
             "dataset": {
@@ -110,7 +115,7 @@ def write_ledger(
                 "digest": "d" * 32,
                 "synthetic": synthetic,
                 "classes": list("abcdefg"),
-                "images": {"train": [10] * 7, "test": [5] * 7},
+                "images": {"train": [10] * 7, "test": [test_images - 6, *[1] * 6]},
             },
             "plan": {"key": "k", "runs": [record.run_id for record in records]},
         },

@@ -267,7 +267,7 @@ def test_faults_in_the_data_are_found_before_anything_runs(faces: Path, tmp_path
 
 
 def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
-    commands = ["reproduce", "plan", "status", "table", "report", "audit", "list"]
+    commands = ["reproduce", "plan", "status", "table", "report", "power", "audit", "list"]
     for words in [*([command] for command in commands), ["data", "check"], ["data", "synthesize"]]:
         assert f"Example: ferfuse {' '.join(words)}" in ferfuse(*words, "--help", folder=tmp_path).stdout
 

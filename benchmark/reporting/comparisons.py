@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
@@ -30,6 +30,7 @@ PRIMARY = "attention-fusion"
 BASELINES = tuple(method for method in PAPER_METHODS if method != PRIMARY)
 SIMPLE = ("late", "early", "joint")
 BEST_SINGLE = "best-single"
+EXPLORATORY = ("per-pair",)
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class Protocol:
     def generator(self) -> np.random.Generator:
         """Return the generator of a report's resamples, the same for every report."""
         return np.random.default_rng(self.generator_seed)
+
+
+PROTOCOL = Protocol()
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +80,8 @@ class Decision:
     Attributes:
         family_size: comparisons corrected together.
         detectable: smallest true difference that these seeds would have shown with the power aimed for.
-        seeds_for_difference, seeds_for_equality: in all, where the verdict is open and the observed difference true.
+        seeds_wanted: in all, for a verdict that is open; see `wanted_seeds`.
+        flagged: whether the predictions of either depend on their batch.
     """
 
     question: Question
@@ -85,9 +90,8 @@ class Decision:
     verdict: str
     family_size: int
     detectable: float
-    seeds_for_difference: int | None = None
-    seeds_for_equality: int | None = None
-    flagged: bool = field(default=False)
+    seeds_wanted: int | None
+    flagged: bool
 
     @property
     def basis(self) -> Basis:
@@ -97,8 +101,7 @@ class Decision:
     @property
     def more_seeds(self) -> int | None:
         """Seeds beyond those at hand that an open verdict needs; None where it is not open or none would do."""
-        wanted = [n for n in (self.seeds_for_difference, self.seeds_for_equality) if n is not None]
-        return max(1, min(wanted) - self.test.paired.n_seeds) if wanted else None
+        return None if self.seeds_wanted is None else max(1, self.seeds_wanted - self.test.paired.n_seeds)
 
 
 def all_questions(evidence: Evidence) -> list[Question]:
@@ -189,10 +192,23 @@ def decide(questions: Sequence[Question], protocol: Protocol, flagged: set[str])
     decisions: dict[int, Decision] = {}
     for places in families.values():
         tests = compare_seeds(deltas[places].mean(axis=2), protocol)
+        aim = Aim(alpha=protocol.alpha / len(places))
+        unit = minimum_detectable_difference(1.0, deltas.shape[1], aim)
         for place, test in zip(places, tests, strict=True):
-            interval = (float(crossed[place, 0]), float(crossed[place, 1]))
-            is_flagged = bool({questions[place].method, questions[place].baseline} & flagged)
-            decisions[place] = _decision(questions[place], test, interval, (len(places), is_flagged), protocol)
+            question, interval = questions[place], (float(crossed[place, 0]), float(crossed[place, 1]))
+            basis = Basis(test.p_holm, test.paired.interval, interval, test.equivalence_p)
+            verdict = comparison_verdict(basis, alpha=protocol.alpha)
+            is_open = verdict == "inconclusive" and question.family not in EXPLORATORY
+            decisions[place] = Decision(
+                question=question,
+                test=test,
+                crossed=interval,
+                verdict=verdict,
+                family_size=len(places),
+                detectable=unit * test.paired.sd,
+                seeds_wanted=wanted_seeds(test, aim, protocol) if is_open else None,
+                flagged=bool({question.method, question.baseline} & flagged),
+            )
     return [decisions[place] for place in range(len(questions))]
 
 
@@ -201,20 +217,16 @@ def compare_seeds(differences: Floats, protocol: Protocol) -> list[Comparison]:
     return compare_family(differences, margin=protocol.margin, alpha=protocol.alpha, confidence=protocol.confidence)
 
 
-def _decision(
-    question: Question, test: Comparison, crossed: tuple[float, float], family: tuple[int, bool], protocol: Protocol
-) -> Decision:
-    size, flagged = family
-    basis = Basis(test.p_holm, test.paired.interval, crossed, test.equivalence_p)
-    verdict = comparison_verdict(basis, alpha=protocol.alpha)
+def wanted_seeds(test: Comparison, aim: Aim, protocol: Protocol) -> int | None:
+    """Return how many seeds in all would bring a verdict with the power aimed for, were the observed difference true.
+
+    The smaller of what a difference and what equality would take; None where neither comes, or with one seed.
+    """
     mean, sd = test.paired.mean, test.paired.sd
-    aim = Aim(alpha=protocol.alpha / size)
-    seeds: tuple[int | None, int | None] = (None, None)
-    if verdict == "inconclusive" and not isnan(sd):
-        equality = seeds_needed_for_equivalence(mean, sd, protocol.margin, Aim(alpha=protocol.alpha))
-        seeds = (seeds_needed(mean, sd, aim), equality)
-    detectable = minimum_detectable_difference(sd, test.paired.n_seeds, aim)
-    return Decision(question, test, crossed, verdict, size, detectable, *seeds, flagged)
+    if isnan(sd):
+        return None
+    equality = seeds_needed_for_equivalence(mean, sd, protocol.margin, Aim(alpha=protocol.alpha))
+    return min((n for n in (seeds_needed(mean, sd, aim), equality) if n is not None), default=None)
 
 
 def to_json(decision: Decision) -> dict[str, Any]:
@@ -247,7 +259,8 @@ def to_json(decision: Decision) -> dict[str, Any]:
 
 
 def records_of(evidence: Evidence, method: str | None, group: Group) -> list[Record]:
-    """Return the runs of a method on a group in any order of its branches, by seed; none where it was not run."""
+    """Return the runs of a method on a group, whatever the order of its branches, by seed."""
     found = {frozenset(names): names for known, names, _ in evidence.records if known == method}
     names = found.get(frozenset(group))
-    return [evidence.records[method, names, seed] for seed in evidence.seeds] if names else []
+    cells = [(method, names, seed) for seed in evidence.seeds] if names else []
+    return [evidence.records[cell] for cell in cells if cell in evidence.records]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,11 +39,13 @@ class Outcome:
 class Evidence:
     """The runs of an experiment by what they compare: S seeds, P groups, N test images.
 
+    Every method and reading has a run for every group and seed, and so has every network of a group.
+
     Attributes:
-        methods: of the main comparison, the paper's first; each has a run for every group and seed.
+        methods: of the main comparison, the paper's first.
         groups: fused groups of the main comparison, in the paper's order.
         seeds: in ascending order.
-        readings: methods of the attention family beside its default, run on all groups and seeds.
+        readings: methods of the attention family beside its default, of the main comparison or of an arm.
         batch_dependent: methods whose predictions depend on their batch: compared, and never called best.
         records, outcomes: by (method or None, backbones, seed).
         titles: of methods and of backbones.
@@ -95,18 +98,23 @@ def read_evidence(ledger: Ledger) -> Evidence:
     """
     main, records = ledger.experiment["main"], by_cell(ledger)
     groups = in_order([tuple(g) for g in main["groups"] if len(g) > 1], read_paper().pairs, key=frozenset)
-    methods = in_order(main["methods"], PAPER_METHODS)
-    seeds = sorted({*range(ledger.experiment["settings"]["seeds"]), *(seed for _, _, seed in records)})
-    refuse_missing_cells(records, methods, groups, seeds)
+    methods = in_order(main["methods"], PAPER_METHODS) if groups else []
+    readings = dict.fromkeys(
+        method for method, group, _ in records if method and is_reading(method) and group in groups
+    )
+    wanted = [(None, (name,)) for name in dict.fromkeys([*main["backbones"], *(n for g in groups for n in g)])]
+    wanted += [(method, group) for method in dict.fromkeys([*methods, *readings]) for group in groups]
+    found = {seed for method, group, seed in records if (method, group) in wanted}
+    seeds = sorted({*range(ledger.experiment["settings"]["seeds"]), *found})
+    refuse_missing_cells(records, wanted, seeds)
     refuse_mixed_settings(ledger)
     outcomes = read_outcomes(ledger)
-    variants = dict.fromkeys(method for method, _, _ in records if method and is_reading(method))
     return Evidence(
         ledger=ledger,
         methods=methods,
         groups=groups,
         seeds=seeds,
-        readings=[m for m in variants if all((m, g, s) in records for g in groups for s in seeds)],
+        readings=list(readings),
         batch_dependent=batch_dependent_methods(ledger),
         records=records,
         outcomes={cell: outcomes[record.run_id] for cell, record in records.items()},
@@ -138,16 +146,9 @@ def by_cell(ledger: Ledger) -> dict[Cell, Record]:
 
 
 def refuse_missing_cells(
-    records: dict[Cell, Record], methods: Sequence[str], groups: Sequence[Group], seeds: Sequence[int]
+    records: dict[Cell, Record], wanted: Sequence[tuple[str | None, Group]], seeds: Sequence[int]
 ) -> None:
-    """Raise `UserError` with the list of missing cells.
-
-    Complete means: every method of the main comparison, and every backbone that it fuses, for every group and seed;
-    and all seeds of whatever else was run.
-    """
-    branches = dict.fromkeys((name,) for group in groups for name in group)
-    main = [(None, branch) for branch in branches] + [(method, group) for method in methods for group in groups]
-    wanted = dict.fromkeys([*main, *((method, group) for method, group, _ in records)])
+    """Raise `UserError` with the list of the cells, (method, backbones) and seed, that have no run."""
     missing: dict[tuple[str | None, tuple[int, ...]], list[Group]] = {}
     for method, group in wanted:
         lacking = tuple(seed for seed in seeds if (method, group, seed) not in records)
@@ -155,10 +156,10 @@ def refuse_missing_cells(
             missing.setdefault((method, lacking), []).append(group)
     if not missing:
         return
-    total = len(wanted) * len(seeds)
+    total, sizes = len(wanted) * len(seeds), Counter(method for method, _ in wanted)
     count = sum(len(lacking) * len(found) for (_, lacking), found in missing.items())
     texts = [
-        f"{method or 'backbone'} {_groups_text(found, len(groups))} seed{'s' * (len(lacking) > 1)} "
+        f"{method or 'backbone'} {_groups_text(found, sizes[method])} seed{'s' * (len(lacking) > 1)} "
         f"{'all' if len(lacking) == len(seeds) > 1 else ', '.join(map(str, lacking))}"
         for (method, lacking), found in missing.items()
     ]
@@ -169,7 +170,7 @@ def refuse_missing_cells(
 
 
 def _groups_text(groups: Sequence[Group], of: int) -> str:
-    return "on every pair," if len(groups) == of > 1 else " and ".join("+".join(group) for group in groups) + ","
+    return "everywhere," if len(groups) == of > 1 else " and ".join("+".join(group) for group in groups) + ","
 
 
 def refuse_mixed_settings(ledger: Ledger) -> None:

@@ -1,4 +1,4 @@
-"""The report of an experiment: every table in every format, in one folder."""
+"""The report of an experiment, in one folder: every table in every format, and the verdicts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from benchmark.config import UserError
 from benchmark.ledger import Ledger, write_text
 from benchmark.reporting.accuracy import backbone_table, fusion_table
 from benchmark.reporting.controls import control_table
+from benchmark.reporting.freshness import current_answer
 from benchmark.reporting.readings import FAMILY, reading_table
 from benchmark.reporting.selection import selection_table
 from benchmark.reporting.tables import Table, to_latex, to_markdown
@@ -34,7 +35,23 @@ def make_table(number: int, ledger: Ledger) -> Table:
     return TABLES[number](ledger)
 
 
-def write_report(ledger: Ledger, reports_dir: Path) -> list[Path]:
+def write_report(ledger: Ledger, reports_dir: Path, margin: float = 0.5) -> list[Path]:
+    """Write tables and verdicts into `reports_dir/<experiment>` and return the paths.
+
+    Args:
+        margin: largest difference in percentage points that counts as none.
+
+    Raises:
+        UserError: the ledger's runs are incomplete or cannot be compared; nothing is written then.
+    """
+    from benchmark.reporting.comparisons import Protocol  # with scipy, which tables do without
+    from benchmark.reporting.significance import write_significance
+
+    verdicts = write_significance(ledger, reports_dir, Protocol(margin=margin))
+    return [*write_tables(ledger, reports_dir), *verdicts]
+
+
+def write_tables(ledger: Ledger, reports_dir: Path) -> list[Path]:
     """Write `reports_dir/<experiment>/table{1..5}.{md,tex}` and return the paths."""
     folder = reports_dir / ledger.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,6 +63,27 @@ def write_report(ledger: Ledger, reports_dir: Path) -> list[Path]:
             write_text(path, text)
             written.append(path)
     return written
+
+
+def refresh_verdicts(ledger: Ledger, reports_dir: Path) -> str:
+    """Bring the report's verdicts up to the ledger and return the answer, or why there is none.
+
+    Verdicts of this very ledger stay as they are. Where the ledger allows none, older ones are removed, since they
+    would stand beside newer tables.
+    """
+    folder = reports_dir / ledger.name
+    answer = current_answer(ledger, folder / "significance.json")
+    if answer is not None:
+        return answer
+    from benchmark.reporting.significance import FILES, write_significance
+
+    try:
+        write_significance(ledger, reports_dir)
+    except UserError as error:
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+        return f"No verdicts: {error}"
+    return str(current_answer(ledger, folder / "significance.json"))
 
 
 def available_tables(ledger: Ledger) -> list[int]:

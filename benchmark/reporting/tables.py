@@ -42,7 +42,7 @@ class Table:
         grouped: whether equal cells of the first column are one group.
     """
 
-    number: int
+    number: int | str
     title: str
     header: list[str]
     body: list[list[str]]

@@ -1,0 +1,154 @@
+"""The paper's printed numbers and claims beside what the runs give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import nan
+from typing import Any
+
+import numpy as np
+
+from benchmark.ledger import Record
+from benchmark.reporting.accuracy import SELECTION
+from benchmark.reporting.comparisons import (
+    PRIMARY,
+    Decision,
+    Protocol,
+    records_of,
+)
+from benchmark.reporting.evidence import Evidence
+from benchmark.reporting.printed import Paper, read_paper
+from benchmark.reporting.selection import RULES
+from benchmark.statistics.paired import paired_t_test
+from benchmark.statistics.prediction import prediction_interval
+from benchmark.statistics.proportions import (
+    attainable_accuracy,
+    attainable_batch_average,
+    printed_value,
+    wilson_interval,
+)
+from benchmark.statistics.verdicts import claim_verdict, printed_verdict
+
+Printed = dict[str, Any]
+
+
+def is_papers_data(evidence: Evidence) -> bool:
+    """Tell whether data set and number of test images are those of the printed numbers."""
+    paper = read_paper()
+    return (evidence.ledger.experiment["dataset"]["name"], evidence.n_images) == (paper.dataset, paper.n_test)
+
+
+def printed_numbers(evidence: Evidence, protocol: Protocol) -> list[Printed]:
+    """Return every printed number with what it can be, our prediction interval and the verdict."""
+    paper = read_paper()
+    table1 = [(1, None, (name,), printed) for name, printed in paper.backbones.items()]
+    table2 = [(2, method, tuple(sorted(group)), printed) for (method, group), printed in paper.fusion.items()]
+    text = [("text", method, None, printed) for method, printed in paper.text]
+    return [
+        {
+            "table": table,
+            "method": method,
+            "backbones": backbones and _as_run(evidence, method, backbones),
+            "printed": printed,
+            **what_it_can_be(printed, paper),
+            **_beside_ours(evidence, protocol, method, backbones, printed),
+        }
+        for table, method, backbones, printed in [*table1, *table2, *text]
+    ]
+
+
+def what_it_can_be(printed: str, paper: Paper) -> Printed:
+    """Return the noise of the test set around a printed number, in percent, and which averages can print as it."""
+    low, high = wilson_interval(printed_value(printed)[0] / 100, paper.n_test)
+    return {
+        "wilson": (100 * low, 100 * high),
+        "attainable": attainable_accuracy(printed, paper.n_test),
+        "attainable_as_batch_average": attainable_batch_average(printed, paper.n_test, paper.batch_size),
+    }
+
+
+def _beside_ours(
+    evidence: Evidence, protocol: Protocol, method: str | None, backbones: tuple[str, ...] | None, printed: str
+) -> Printed:
+    """Return the verdict under the protocol, and under each other selection rule and reading of the attention."""
+    rows = [
+        {"method": name, "selection": rule, **_judged(evidence, protocol, (name, backbones, rule), printed)}
+        for name in (method, *(evidence.readings if method == PRIMARY else ()))
+        for rule in RULES
+    ]
+    kept = {name: rows[0][name] for name in ("ours", "n_seeds", "prediction_interval", "verdict")}
+    return {**kept, "otherwise": rows[1:]}
+
+
+def _judged(
+    evidence: Evidence, protocol: Protocol, what: tuple[str | None, tuple[str, ...] | None, str], printed: str
+) -> Printed:
+    """Compare one printed number with one (method, backbones, rule).
+
+    Where the text does not tell the pair, the interval runs from the lowest to the highest end over the pairs that the
+    paper prints for the method.
+    """
+    method, backbones, rule = what
+    wanted = [backbones] if backbones else [tuple(g) for m, g in read_paper().fusion if m == PRIMARY]
+    runs = [found for group in wanted if (found := records_of(evidence, method, group))]
+    values = [[100 * record.metrics[rule]["accuracy"] for record in found] for found in runs]
+    intervals = [prediction_interval(row, confidence=protocol.confidence) for row in values]
+    interval = (min(low for low, _ in intervals), max(high for _, high in intervals)) if intervals else (nan, nan)
+    n_seeds = min(map(len, runs), default=0)
+    return {
+        "ours": float(np.mean([np.mean(row) for row in values])) if values else None,
+        "n_seeds": n_seeds,
+        "prediction_interval": interval,
+        "verdict": printed_verdict(printed, interval, n_seeds, same_data=is_papers_data(evidence)),
+    }
+
+
+def _as_run(evidence: Evidence, method: str | None, backbones: tuple[str, ...]) -> tuple[str, ...]:
+    found: Sequence[Record] = records_of(evidence, method, backbones)
+    return tuple(found[0].backbones) if found else backbones
+
+
+def claims(evidence: Evidence, decisions: Sequence[Decision], protocol: Protocol) -> list[dict[str, Any]]:
+    """Return the verdict on every claim; on other data than the paper's only its direction is tested."""
+    return [
+        {"id": claim["id"], "statement": claim["statement"], **_claim(claim["test"], evidence, decisions, protocol)}
+        for claim in read_paper().claims
+    ]
+
+
+def _claim(
+    test: dict[str, Any], evidence: Evidence, decisions: Sequence[Decision], protocol: Protocol
+) -> dict[str, Any]:
+    size = test.get("size") if is_papers_data(evidence) else None
+    own = [d for d in decisions if (d.question.family, d.question.method) == (test["family"], test["method"])]
+    found = {_against(decision): decision.basis for decision in own}
+    if test["family"] == "best-pair":
+        wanted = [(test["method"], frozenset(test["pair"]), frozenset(other)) for other in test["others"]]
+    else:
+        wanted = [(name, frozenset(), frozenset()) for name in test["baselines"]]
+    missing = [" + ".join(sorted(key[2])) or key[0] for key in wanted if key not in found]
+    basis = [found[key] for key in wanted if key in found]
+    return {
+        "verdict": "inconclusive" if missing else claim_verdict(basis, size, alpha=protocol.alpha),
+        "size": test.get("size"),
+        "size_tested": size is not None,
+        "not_run": missing,
+    }
+
+
+def _against(decision: Decision) -> tuple[str, frozenset[str], frozenset[str]]:
+    question = decision.question
+    return question.baseline, frozenset(question.pair or ()), frozenset(question.baseline_pair or ())
+
+
+def selection_optimism(evidence: Evidence, protocol: Protocol) -> dict[str, dict[str, Any]]:
+    """Return, by method, what choosing the epoch on the test images adds to validation-selected accuracy, in points.
+
+    The mean over pairs by seed, with its spread over seeds.
+    """
+    found = {}
+    for method in [*evidence.methods, *evidence.readings]:
+        gain = evidence.metric(method, "best_test_epoch") - evidence.metric(method, SELECTION)
+        test = paired_t_test(gain.mean(axis=0), confidence=protocol.confidence)
+        found[method] = {"difference": test.mean, "sd": test.sd, "n_seeds": test.n_seeds, "t_ci": test.interval}
+    return found

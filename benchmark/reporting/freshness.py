@@ -1,0 +1,32 @@
+"""Tell whether a report's verdicts are those of a ledger, without computing them again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from benchmark.ledger import Ledger
+
+FORMAT = 1
+
+
+def content_key(ledger: Ledger) -> str:
+    """Hash what verdicts depend on: the runs and their accuracies, what was asked for, the audit's findings."""
+    runs = [
+        [record.run_id, record.batch_dependent, {rule: values["accuracy"] for rule, values in record.metrics.items()}]
+        for record in ledger.records
+    ]
+    asked = [ledger.experiment["main"], ledger.experiment["settings"]["seeds"]]
+    found = {finding["run_id"]: finding["verdict"] for finding in ledger.audit}
+    text = json.dumps([FORMAT, runs, asked, found], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def current_answer(ledger: Ledger, significance: Path) -> str | None:
+    """Return the answer of a `significance.json` that was made from this very ledger, None for any other."""
+    try:
+        values = json.loads(significance.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return str(values["answer"]) if values.get("ledger") == content_key(ledger) else None

@@ -1,0 +1,279 @@
+"""The page of verdicts for people: the answer, what it is about, and the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmark.reporting.tables import Table, to_markdown
+from benchmark.reporting.wording import (
+    Values,
+    counted,
+    data_text,
+    flag_of,
+    group_of,
+    interval,
+    names_of,
+    number,
+    p_value,
+    percent,
+    points,
+    signed_interval,
+    title_of,
+)
+
+FLAG_NOTE = (
+    "† Predictions depend on the batch: the difference is not a property of single images and is never the best."
+)
+
+
+def significance_page(found: Values) -> str:
+    """Return `significance.md`: the answer, what it is about, and the tables."""
+    margin, alpha = found["protocol"]["margin"], found["protocol"]["alpha"]
+    about = (
+        f"Experiment {found['experiment']}, profile {found['profile']}: {data_text(found)}, {found['n_images']} test "
+        f"images, {counted(len(found['pairs']), 'pair')}, {counted(found['n_seeds'], 'seed')}, epoch selected on "
+        f"validation. Level {alpha:g}; differences within ±{margin:g} points count as none. The unit is the seed; "
+        '"better" also holds on other images, by a crossed bootstrap over seeds and images.'
+    )
+    compared = (
+        "Data and test images are those of the paper: its numbers are compared with these."
+        if found["same_data_as_paper"]
+        else "Absolute numbers are compared on RAF-DB only, and these are other data: of the paper's claims the "
+        "direction alone is tested."
+    )
+    writers: list[Callable[[Values], Table | None]] = [
+        lambda v: _family_table(v, "primary", "Attention fusion against its baselines, mean over pairs"),
+        lambda v: _family_table(v, "best-single", "Fusion against the better network alone, chosen on validation"),
+        lambda v: _family_table(v, "further", "Further methods against late, early and joint fusion, mean over pairs"),
+        lambda v: _family_table(v, "readings", "Readings of the attention against the default reading"),
+        _claim_table,
+        _printed_table,
+        _closing_table,
+        _choices_table,
+        lambda v: _family_table(v, "per-pair", "Pair by pair: exploratory"),
+        _power_table,
+        _optimism_table,
+        _single_models_table,
+    ]
+    tables = [table for write in writers if (table := write(found)) is not None]
+    numbered = [
+        Table(f"S{place}", t.title, t.header, t.body, t.notes, t.names) for place, t in enumerate(tables, start=1)
+    ]
+    head = [found["answer"], about, compared, _ranking(found)]
+    return "\n\n".join([*filter(None, head), *(to_markdown(table).strip() for table in numbered)]) + "\n"
+
+
+def _ranking(found: Values) -> str:
+    """Return which method has the highest mean, among those whose predictions do not depend on the batch."""
+    best, flagged = found["best"], [method for method in found["batch_dependent"] if method in found["accuracy"]]
+    sentences = []
+    if best:
+        sentences.append(
+            f"Highest mean accuracy over pairs and seeds: {title_of(found, best)}, {found['accuracy'][best]:.2f} %."
+        )
+    if flagged:
+        sentences.append(f"Not ranked, since their predictions depend on the batch: {names_of(found, flagged)}.")
+    return " ".join(sentences)
+
+
+def _family_table(found: Values, family: str, title: str) -> Table | None:
+    rows = [row for row in found["comparisons"] if row["family"] == family]
+    if not rows:
+        return None
+    with_pair = any(row["pair"] for row in rows)
+    body = [
+        [
+            title_of(found, row["method"]) + flag_of(found, row["method"]),
+            title_of(found, row["baseline"]),
+            *([group_of(found, row["pair"])] if with_pair else []),
+            points(row["difference"]),
+            signed_interval(row["t_ci"]),
+            signed_interval(row["crossed_ci"]),
+            p_value(row["p_holm"]),
+            p_value(row["p_sign_flip"]) if row["p_sign_flip"] is not None else "refused",
+            p_value(row["tost_p"]),
+            percent(row["relative_error_reduction"]),
+            row["verdict"],
+        ]
+        for row in rows
+    ]
+    header = ["Method", "Baseline", *(["Pair"] if with_pair else []), "Difference (points)", "95 % t interval"]
+    header += ["95 % seeds × images", "p (Holm)", "p (sign flip)", "p (equal)", "Errors removed (%)", "Verdict"]
+    return Table("", title, header, body, _family_notes(found, rows), names=3 if with_pair else 2)
+
+
+def _family_notes(found: Values, rows: list[Values]) -> list[str]:
+    size, seeds = rows[0]["family_size"], rows[0]["n_seeds"]
+    notes = [
+        f"Paired t test over {counted(seeds, 'seed')}, Holm over {counted(size, 'comparison')}; intervals stand alone."
+    ]
+    if rows[0]["sign_flip_refused"]:
+        notes.append(f"{rows[0]['sign_flip_refused'][0].upper()}{rows[0]['sign_flip_refused'][1:]}.")
+    test = found["interaction"]
+    if rows[0]["family"] == "per-pair" and test:
+        outcome = test["refused"] or f"p = {p_value(test['p_value'])}, method labels permuted within a seed"
+        notes.append(f"Do the differences depend on the pair? {outcome[0].upper()}{outcome[1:]}.")
+    if any(row["batch_dependent"] for row in rows):
+        notes.append(FLAG_NOTE)
+    return notes
+
+
+def _claim_table(found: Values) -> Table:
+    body = [
+        [
+            row["statement"],
+            row["verdict"] + ("" if row["size_tested"] or row["size"] is None else " (direction alone)"),
+            ", ".join(title_of(found, name) for name in row["not_run"]),
+        ]
+        for row in found["claims"]
+    ]
+    notes = [
+        "Supported: every comparison is significant in the claim's direction, and its size, where it has one, is "
+        "inside every t interval. Contradicted: significant in the other direction, or the size is excluded."
+    ]
+    return Table("", "The paper's claims", ["Claim", "Verdict", "Not run"], body, notes, names=3)
+
+
+def _printed_table(found: Values) -> Table:
+    body = [
+        [
+            {"text": "text"}.get(row["table"], f"Table {row['table']}"),
+            title_of(found, row["method"]) if row["method"] else "Alone",
+            group_of(found, row["backbones"]) if row["backbones"] else "not told",
+            row["printed"],
+            interval(row["wilson"]),
+            row["attainable"],
+            number(row["ours"]) if found["same_data_as_paper"] else "",
+            interval(row["prediction_interval"]) if found["same_data_as_paper"] else "",
+            row["verdict"],
+        ]
+        for row in found["printed"]
+    ]
+    notes = [
+        "Wilson: 95 % interval of the printed number for the noise of 3068 test images. As k/3068: whether some whole "
+        "number of right images prints as it.",
+        "Ours: mean over seeds; one more run falls inside the interval beside it in 95 of 100 cases. Fewer than 5 "
+        "seeds are inconclusive. The verdicts are not corrected for their number.",
+    ]
+    header = ["Where", "Method", "Networks", "Printed (%)", "Wilson (%)", "As k/3068", "Ours (%)", "One run (%)"]
+    return Table("", "The paper's printed numbers", [*header, "Verdict"], body, notes, names=3)
+
+
+def _closing_table(found: Values) -> Table | None:
+    """What closes the gap: printed numbers that are not reproduced, under other rules and readings."""
+    open_rows = [row for row in found["printed"] if row["verdict"] == "not reproduced"]
+    body = [
+        [
+            f"{row['printed']} {title_of(found, row['method']) if row['method'] else 'alone'}",
+            group_of(found, row["backbones"]) if row["backbones"] else "not told",
+            title_of(found, other["method"]) + flag_of(found, other["method"]) if other["method"] else "Alone",
+            other["selection"].replace("_", " "),
+            number(other["ours"]),
+            interval(other["prediction_interval"]),
+            other["verdict"],
+        ]
+        for row in open_rows
+        for other in row["otherwise"]
+    ]
+    if not body:
+        return None
+    header = ["Printed (%)", "Networks", "Run", "Selection", "Ours (%)", "One run (%)", "Verdict"]
+    notes = [FLAG_NOTE] if any("†" in row[2] for row in body) else []
+    return Table("", "What closes the gap", header, body, notes, names=4)
+
+
+def _choices_table(found: Values) -> Table | None:
+    rows = found["protocol_choices"]
+    if not rows:
+        return None
+    names = list(rows[0]["verdicts"])
+    body = [
+        [
+            row["choice"],
+            *(f"{points(row['differences'][name])} {row['verdicts'][name]}" for name in names),
+            names_of(found, row["changed"]) or "no",
+        ]
+        for row in rows
+    ]
+    notes = [
+        "Seeds alone decide here (predictions of single images are kept for the validation-selected epoch only), so "
+        "that the strongest words are those of this test set. Changed is against the first line.",
+    ]
+    header = ["Choice", *(title_of(found, name) for name in names), "Verdict changed"]
+    return Table("", "Attention fusion under other choices, in points", header, body, notes, names=1)
+
+
+def power_rows(found: Values) -> list[Values]:
+    """Return what could be detected, and what open comparisons need; the exploratory family is left out."""
+    shown = (
+        "family",
+        "method",
+        "baseline",
+        "n_seeds",
+        "difference",
+        "sd",
+        "detectable_difference",
+        "more_seeds",
+        "verdict",
+    )
+    families = ("primary", "best-single", "further", "readings")
+    return [{name: row[name] for name in shown} for row in found["comparisons"] if row["family"] in families]
+
+
+def _power_table(found: Values) -> Table | None:
+    body = [
+        [
+            title_of(found, row["method"]),
+            title_of(found, row["baseline"]),
+            number(row["sd"]),
+            number(row["detectable_difference"]),
+            row["verdict"],
+            needed_text(row),
+        ]
+        for row in power_rows(found)
+    ]
+    notes = [
+        "Detectable: the true difference that these seeds show in 80 of 100 cases, at the level divided by the size "
+        "of the family. More seeds: for a verdict with that chance if the observed difference is true; no promise.",
+    ]
+    header = ["Method", "Baseline", "Spread over seeds", "Detectable (points)", "Verdict", "More seeds"]
+    return Table("", "What could be detected", header, body, notes, names=2) if body else None
+
+
+def needed_text(row: Values) -> str:
+    """Return how many more seeds a comparison needs, nothing where it is decided."""
+    if row["verdict"] != "inconclusive":
+        return ""
+    return "2 at least" if row["n_seeds"] < 2 else str(row["more_seeds"] or "more than 10 000")
+
+
+def _optimism_table(found: Values) -> Table | None:
+    body = [
+        [
+            title_of(found, name),
+            points(row["difference"]),
+            number(row["sd"]),
+            str(row["n_seeds"]),
+            signed_interval(row["t_ci"]),
+        ]
+        for name, row in found["selection_optimism"].items()
+    ]
+    notes = ["Accuracy of the best epoch on test minus that of the epoch chosen on validation, mean over pairs."]
+    header = ["Method", "Optimism (points)", "Spread over seeds", "n", "95 % t interval"]
+    return Table("", "Selection optimism", header, body, notes, names=1) if body else None
+
+
+def _single_models_table(found: Values) -> Table | None:
+    """Counts over (pair, seed) of McNemar tests, with no p-value for their sum."""
+    tests: dict[str, list[Values]] = {}
+    for row in found["single_models"]:
+        tests.setdefault(row["baseline"], []).append(row)
+    alpha = found["protocol"]["alpha"]
+    body = []
+    for baseline, rows in tests.items():
+        differing = [row for row in rows if row["p_value"] <= alpha]
+        above = sum(row["only_method"] > row["only_baseline"] for row in differing)
+        body.append([title_of(found, baseline), str(len(rows)), str(above), str(len(differing) - above)])
+    notes = [f"McNemar's test at {alpha:g} between two trained models, by pair and seed: descriptive and never pooled."]
+    header = ["Attention fusion against", "Pairs of models", "Above", "Below"]
+    return Table("", "Single trained models", header, body, notes, names=1) if body else None
