@@ -15,6 +15,7 @@ import pytest
 
 from benchmark.cli import spread_lists
 from benchmark.data.raf_db import IMAGE_FOLDER, LABEL_FILE
+from benchmark.data.vocabulary import SYNTHETIC_MARK
 from benchmark.ledger import Ledger, load_ledger
 from tests.conftest import TINY
 
@@ -213,10 +214,13 @@ def test_plan_and_status(finished: Path) -> None:
 
 
 def test_real_layout_by_name(faces: Path, tmp_path: Path) -> None:
-    words = ["--dataset", "raf-db", "--data-root", faces, "--methods", "late", "--workers", "1", "--no-track"]
+    root = Path(shutil.copytree(faces, tmp_path / "basic"))
+    (root / SYNTHETIC_MARK).unlink()
+    words = ["--dataset", "raf-db", "--data-root", root, "--methods", "late", "--workers", "1", "--no-track"]
     done = ferfuse("reproduce", *SETTINGS[3:], *words, folder=tmp_path)
-    assert "test accuracy on RAF-DB (56 test images)" in done.stdout
-    assert load_ledger(tmp_path / "results" / "demo-raf-db").records[0].dataset == "raf-db"
+    assert "test accuracy on faces in RAF-DB's layout, not RAF-DB itself (56 test images)" in done.stdout
+    assert "cannot be compared" in done.stdout
+    assert load_ledger(tmp_path / "results" / "demo-raf-db").records[0].dataset == "raf-db-layout"
 
 
 @pytest.mark.parametrize(

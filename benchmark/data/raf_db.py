@@ -14,14 +14,17 @@ import numpy as np
 
 from benchmark.config import UserError
 from benchmark.data.manifest import Manifest
-from benchmark.data.vocabulary import RAF_DB_CLASSES
+from benchmark.data.vocabulary import OFFICIAL_COUNTS, RAF_DB_CLASSES, SYNTHETIC_MARK
 
 LABEL_FILE = Path("EmoLabel") / "list_patition_label.txt"
 IMAGE_FOLDER = Path("Image") / "aligned"
 
 
-def read_raf_db(root: Path, *, dataset: str = "raf-db", title: str = "RAF-DB", synthetic: bool = False) -> Manifest:
+def read_raf_db(root: Path) -> Manifest:
     """Read the label file and check that every image is there.
+
+    A set that carries the mark of drawn images is called synthetic, and only one with RAF-DB's own class counts RAF-DB:
+    other faces in its layout must not be compared with numbers that are printed about it.
 
     Args:
         root: the folder `basic`, or the one that holds it.
@@ -49,6 +52,8 @@ def read_raf_db(root: Path, *, dataset: str = "raf-db", title: str = "RAF-DB", s
     for part, count in (("train", int((~is_test).sum())), ("test", int(is_test.sum()))):
         if count == 0:
             raise UserError(f"{label_file} lists no {part} image (names start with '{part}_')")
+    synthetic = (base / SYNTHETIC_MARK).is_file()
+    dataset, title = _name(np.asarray(labels), is_test, synthetic)
     order = np.argsort(is_test, kind="stable")
     return Manifest(
         dataset=dataset,
@@ -60,6 +65,15 @@ def read_raf_db(root: Path, *, dataset: str = "raf-db", title: str = "RAF-DB", s
         is_test=is_test[order],
         synthetic=synthetic,
     )
+
+
+def _name(labels: np.ndarray, is_test: np.ndarray, synthetic: bool) -> tuple[str, str]:
+    if synthetic:
+        return "synthetic", "synthetic faces"
+    counts = {part: np.bincount(labels[is_test == (part == "test")], minlength=7) for part in OFFICIAL_COUNTS}
+    if all(tuple(counts[part]) == OFFICIAL_COUNTS[part] for part in OFFICIAL_COUNTS):
+        return "raf-db", "RAF-DB"
+    return "raf-db-layout", "faces in RAF-DB's layout, not RAF-DB itself"
 
 
 def _read_labels(label_file: Path) -> tuple[list[str], list[int]]:

@@ -13,7 +13,7 @@ from benchmark.data.manifest import Manifest
 from benchmark.data.raf_db import read_raf_db
 from benchmark.data.synthetic import write_synthetic_faces
 
-GENERATOR_VERSION = 1  # raise when the same settings draw other faces
+GENERATOR_VERSION = 2  # raise when the same settings draw other faces
 
 
 def open_dataset(data: DataSettings, data_dir: Path) -> Manifest:
@@ -26,8 +26,7 @@ def open_dataset(data: DataSettings, data_dir: Path) -> Manifest:
         UserError: the data are not where they should be, or not as they should be.
     """
     if data.dataset == "synthetic":
-        root = data.root or _draw_once(data.synthetic, data_dir)
-        return read_raf_db(root, dataset="synthetic", title="synthetic faces", synthetic=True)
+        return read_raf_db(data.root or _draw_once(data.synthetic, data_dir))
     if data.root is None:
         raise UserError(f"data set {data.dataset} needs its folder; give it by --data-root (make: DATA_ROOT=...)")
     return read_raf_db(data.root)

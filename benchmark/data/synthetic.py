@@ -20,16 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from benchmark.data.vocabulary import RAF_DB_CLASSES
+from benchmark.data.vocabulary import OFFICIAL_COUNTS, RAF_DB_CLASSES, SYNTHETIC_MARK
 
 Array = NDArray[np.float64]
 Colour = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-_COUNTS = {
-    "train": (1290, 281, 717, 4772, 1982, 705, 2524),
-    "test": (329, 74, 160, 1185, 478, 162, 680),
-}
 _FILE_NAMES = {"train": "train_{:05d}", "test": "test_{:04d}"}
 _FEAR, _DISGUST, _NEUTRAL = 1, 2, 6
 _LEAST_PER_CLASS = 2
@@ -64,10 +60,10 @@ def write_synthetic_faces(
 ) -> None:
     """Draw `train` + `test` faces and write them under `root` as RAF-DB's `basic` folder is laid out.
 
-    Writes `root/EmoLabel/list_patition_label.txt` (lines `train_00001.jpg 5`, ids 1 surprise to 7 neutral)
-    and `root/Image/aligned/train_00001_aligned.jpg`. Written labels have RAF-DB's class proportions in each
-    split, with at least two images of each class. Each image has its own generator, derived from (seed,
-    split, position): the same arguments give the same bytes under the same library versions. The folder
+    Writes `root/EmoLabel/list_patition_label.txt` (lines `train_00001.jpg 5`, ids 1 surprise to 7 neutral),
+    `root/Image/aligned/train_00001_aligned.jpg`, and a file that marks the set as drawn. Written labels have RAF-DB's
+    class proportions in each split, with at least two images of each class. Each image has its own generator, derived
+    from (seed, split, position): the same arguments give the same bytes under the same library versions. The folder
     appears under its name only when complete.
 
     Args:
@@ -103,6 +99,9 @@ def write_synthetic_faces(
                 Image.fromarray(face).save(unfinished / "Image" / "aligned" / f"{name}_aligned.jpg", quality=92)
                 lines.append(f"{name}.jpg {labels[position] + 1}\n")
         (unfinished / "EmoLabel" / "list_patition_label.txt").write_text("".join(lines), encoding="utf-8")
+        (unfinished / SYNTHETIC_MARK).write_text(
+            "These faces are drawn by ferfuse, not photographed.\n", encoding="utf-8"
+        )
         unfinished.rename(root)
 
 
@@ -111,7 +110,7 @@ def class_counts(split: str, images: int) -> Labels:
     least = _LEAST_PER_CLASS * len(RAF_DB_CLASSES)
     if images < least:
         raise ValueError(f"{split}={images} is too small for two images of each class; ask for {least} or more")
-    published = np.array(_COUNTS[split])
+    published = np.array(OFFICIAL_COUNTS[split])
     quotas = images * published / published.sum()
     counts: Labels = np.floor(quotas).astype(np.int64)
     by_remainder = np.argsort(counts - quotas, kind="stable")

@@ -15,7 +15,7 @@ from benchmark.ledger import artifact_folder
 from benchmark.plan import Run, stream
 from benchmark.training.backbone import stored_outputs, trained_backbone
 from benchmark.training.checkpoint import load_tensors, save_tensors, stage_of
-from benchmark.training.fit import Outcome, Scores, Task, fit
+from benchmark.training.fit import Batches, Outcome, Scores, Task, fit
 from benchmark.training.images import image_task, predict_images
 from benchmark.training.workspace import Workspace, batches_of, epoch_order
 from fusion_methods import build_fusion
@@ -100,11 +100,17 @@ def train_on_stored_outputs(run: Run, workspace: Workspace) -> Outcome:
         for rows in epoch_order(run, split.train, epoch):
             yield outputs.training_batch(rows), workspace.labels[torch.from_numpy(rows).to(workspace.device)]
 
-    def evaluate(model: nn.Module) -> Scores:
-        return {
-            "validation": outputs.predict(model, split.validation, batch),
-            "test": outputs.predict(model, split.test, batch),
-        }
+    return _fit_and_keep(run, workspace, network, batches, lambda rows: outputs.predict(network, rows, batch))
+
+
+def _fit_and_keep(
+    run: Run, workspace: Workspace, network: nn.Module, batches: Batches, predict: Callable[[np.ndarray], np.ndarray]
+) -> Outcome:
+    """Train a head on a run's training rows and leave its selected weights as an artifact."""
+    split = workspace.split(run.seed)
+
+    def evaluate(_: nn.Module) -> Scores:
+        return {"validation": predict(split.validation), "test": predict(split.test)}
 
     task = Task(batches, len(epoch_order(run, split.train, 1)), evaluate, workspace.labels_of(split))
     outcome = fit(network, task, stage_of(run))
@@ -151,18 +157,7 @@ def train_cross_fitted(run: Run, workspace: Workspace) -> Outcome:
             order = torch.from_numpy(np.concatenate([part for _, part in parts])).to(workspace.device)
             yield [(k, outputs[k].training_batch(part)) for k, part in parts], workspace.labels[order]
 
-    def evaluate(model: nn.Module) -> Scores:
-        assert isinstance(model, CrossFitted)
-        return {
-            "validation": model.predict(outputs, split.validation, batch),
-            "test": model.predict(outputs, split.test, batch),
-        }
-
-    task = Task(batches, len(epoch_order(run, split.train, 1)), evaluate, workspace.labels_of(split))
-    outcome = fit(network, task, stage_of(run))
-    if outcome.state:
-        save_tensors(outcome.state, artifact_folder(workspace.experiment, run.run_id) / WEIGHTS)
-    return outcome
+    return _fit_and_keep(run, workspace, network, batches, lambda rows: network.predict(outputs, rows, batch))
 
 
 def train_end_to_end(run: Run, workspace: Workspace) -> Outcome:

@@ -7,6 +7,7 @@ import pytest
 
 from benchmark.config import UserError
 from benchmark.data.raf_db import IMAGE_FOLDER, LABEL_FILE, read_raf_db
+from benchmark.data.vocabulary import OFFICIAL_COUNTS, SYNTHETIC_MARK
 
 
 @pytest.fixture
@@ -54,6 +55,32 @@ def test_digest_follows_labels(copy: Path, tmp_path: Path) -> None:
     other = first[:-1] + ("1" if first[-1] != "1" else "2")
     label_file.write_text(text.replace(first, other, 1))
     assert read_raf_db(copy).content_digest(tmp_path) != before
+
+
+def test_only_the_official_counts_are_called_raf_db(tmp_path: Path) -> None:
+    folder = tmp_path / "basic"
+    (folder / IMAGE_FOLDER).mkdir(parents=True)
+    (folder / LABEL_FILE).parent.mkdir()
+    lines = [
+        f"{part}_{number:05d}.jpg {label}"
+        for part, counts in OFFICIAL_COUNTS.items()
+        for number, label in enumerate(np.repeat(np.arange(1, 8), counts))
+    ]
+    for line in lines:
+        (folder / IMAGE_FOLDER / line.split()[0].replace(".jpg", "_aligned.jpg")).touch()
+    (folder / LABEL_FILE).write_text("\n".join(lines))
+    manifest = read_raf_db(folder)
+    assert (manifest.dataset, manifest.title, len(manifest)) == ("raf-db", "RAF-DB", 12271 + 3068)
+    (folder / LABEL_FILE).write_text("\n".join(lines[1:]))
+    assert read_raf_db(folder).dataset == "raf-db-layout"
+
+
+def test_drawn_faces_are_known_by_their_mark_others_are_not_called_raf_db(copy: Path) -> None:
+    drawn = read_raf_db(copy)
+    assert (drawn.dataset, drawn.synthetic) == ("synthetic", True)
+    (copy / SYNTHETIC_MARK).unlink()
+    other = read_raf_db(copy)
+    assert (other.title, other.synthetic) == ("faces in RAF-DB's layout, not RAF-DB itself", False)
 
 
 def first_line(text: str, new: str) -> str:
