@@ -27,7 +27,8 @@ def reading_table(ledger: Ledger) -> Table:
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for finding in ledger.audit:
-        if finding["method"].partition(":")[0] in FAMILY and "partner=shuffled" not in finding["method"]:
+        in_main = finding["backbones"] in ledger.experiment["main"]["groups"]
+        if in_main and finding["method"].partition(":")[0] in FAMILY and "partner=" not in finding["method"]:
             found.setdefault(finding["method"], []).append(finding)
     if not found:
         raise UserError(f"experiment '{ledger.name}' has no audit; run `ferfuse audit --experiment {ledger.name}`")
