@@ -12,12 +12,12 @@ FORMAT = 1
 
 
 def content_key(ledger: Ledger) -> str:
-    """Hash what verdicts depend on: the runs and their accuracies, what was asked for, the audit's findings."""
+    """Hash what verdicts depend on: runs and accuracies, what was asked for of which data, the audit's findings."""
     runs = [
         [record.run_id, record.batch_dependent, {rule: values["accuracy"] for rule, values in record.metrics.items()}]
         for record in ledger.records
     ]
-    asked = [ledger.experiment["main"], ledger.experiment["settings"]["seeds"]]
+    asked = [ledger.experiment["main"], ledger.experiment["settings"]["seeds"], ledger.experiment["dataset"]]
     found = {finding["run_id"]: finding["verdict"] for finding in ledger.audit}
     text = json.dumps([FORMAT, runs, asked, found], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
