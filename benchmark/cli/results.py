@@ -39,8 +39,8 @@ def table(
 
     Example: ferfuse table 2 --experiment demo --format latex
     """
+    from benchmark.reporting.formats import render
     from benchmark.reporting.report import make_table
-    from benchmark.reporting.tables import render
 
     folder = experiment_folder(results_dir, experiment or experiment_name(profile, dataset))
     typer.echo(render(make_table(number, load_ledger(folder)), table_format), nl=False)

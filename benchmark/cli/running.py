@@ -168,8 +168,8 @@ def status(
 
 def _print_report(folder: Path, reports_dir: Path) -> None:
     """Write the tables and the verdicts, show Tables 1 and 2 and the answer."""
+    from benchmark.reporting.formats import render
     from benchmark.reporting.report import make_table, refresh_verdicts, write_tables
-    from benchmark.reporting.tables import render
 
     ledger = load_ledger(folder)
     paths = write_tables(ledger, reports_dir)

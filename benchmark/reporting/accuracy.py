@@ -4,60 +4,106 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import sqrt
 from typing import Any
 
 from benchmark.ledger import Ledger, Record
 from benchmark.reporting.printed import read_paper
-from benchmark.reporting.tables import Table
+from benchmark.reporting.tables import (
+    BATCH,
+    OTHER_DATA,
+    Cell,
+    Column,
+    Table,
+    mean_and_sd,
+    name_cell,
+    number_cell,
+    spread_cell,
+)
+from benchmark.statistics.quantile import t_quantile
 
 SELECTION = "validation_selected"
 PAPER_METHODS = ("late", "early", "joint", "attention-fusion", "attention-fusion-without-local")
 SPREAD_NOTE = "± is the sample standard deviation over n seeds (ddof = 1), not an interval."
-BATCH_NOTE = "† Each prediction depends on the other images of its batch; evaluated in file order."
+INTERVAL_NOTE = "The 95 % interval is that of the mean over seeds, by Student's t, and about this test set alone."
+BATCH_NOTE = f"{BATCH} Each prediction depends on the other images of its batch; evaluated in file order."
+
+
+COST = (
+    Column("parameters", "Params (M)", gives_way=4),
+    Column("macs", "MACs (M)", gives_way=5),
+    Column("milliseconds", "ms/image", ("milliseconds", "milliseconds_sd"), gives_way=3),
+)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line: what was run, its accuracy over seeds in percent, and what the paper prints for it.
+    """One line: what was run, and what came out over seeds, in percent.
 
     Attributes:
+        method: None in a table of backbones.
+        backbones: names of the networks.
         group: title of the method, or None in a table of backbones.
         names: titles of the backbones.
-        mean, sd: of test accuracy in percent; sd is the sample standard deviation (ddof = 1), None for one seed.
-        n: number of seeds.
+        accuracies: on test, in percent, by seed.
+        milliseconds: for one image, by seed, of the runs that were timed.
+        parameters, macs: of the whole network, and multiply-adds for one image.
         printed: the paper's number as it prints it, None where it has none.
         batch_dependent: whether the method says, or the audit found, that predictions depend on the batch.
     """
 
+    method: str | None
+    backbones: tuple[str, ...]
     group: str | None
     names: tuple[str, ...]
-    mean: float
-    sd: float | None
-    n: int
+    accuracies: list[float]
+    milliseconds: list[float]
+    parameters: int
+    macs: int
     printed: str | None
     batch_dependent: bool = False
+
+    @property
+    def n(self) -> int:
+        """Number of seeds."""
+        return len(self.accuracies)
 
 
 def backbone_table(ledger: Ledger) -> Table:
     """Return Table 1."""
     rows = backbone_rows(ledger)
-    body = [[row.names[0], *_numbers(row, is_comparable(ledger))] for row in rows]
-    header = ["Model", "Accuracy (%)", "n", "Paper (%)"]
-    return Table(1, title_line("Backbones alone", ledger, rows), header, body, _notes(ledger, rows), names=1)
+    columns = [Column("backbone", "Model", ("backbone", "backbone_title"), kind="name"), *number_columns()]
+    body = [[name_cell(row.names[0], row.backbones[0], row.names[0]), *_numbers(row, ledger)] for row in rows]
+    return Table(1, title_line("Backbones alone", ledger, rows), columns, body, _notes(ledger, rows))
 
 
 def fusion_table(ledger: Ledger) -> Table:
     """Return Table 2."""
     rows = fusion_rows(ledger)
     branches = max((len(row.names) for row in rows), default=2)
-    body = [
-        [str(row.group), *row.names, *[""] * (branches - len(row.names)), *_numbers(row, is_comparable(ledger))]
-        for row in rows
+    columns = [
+        Column("method", "Fusion method", ("method", "method_title"), kind="name"),
+        *(
+            Column(f"model_{i}", f"Model {i}", (f"model_{i}", f"model_{i}_title"), "name")
+            for i in range(1, branches + 1)
+        ),
+        *number_columns(),
     ]
-    header = ["Fusion method", *(f"Model {i + 1}" for i in range(branches)), "Accuracy (%)", "n", "Paper (%)"]
-    title = title_line("Fusion methods", ledger, rows)
-    return Table(2, title, header, body, _notes(ledger, rows), names=1 + branches, grouped=True)
+    body = [[*_names(row, branches), *_numbers(row, ledger)] for row in rows]
+    return Table(2, title_line("Fusion methods", ledger, rows), columns, body, _notes(ledger, rows), grouped=True)
+
+
+def number_columns() -> list[Column]:
+    """Return what Tables 1 and 2 say of every line."""
+    return [
+        Column("accuracy", "Accuracy (%)", ("accuracy", "accuracy_sd", "standing", "batch_dependent")),
+        Column("interval", "95 % interval", ("interval_low", "interval_high"), gives_way=2),
+        Column("n", "n"),
+        Column("paper", "Paper (%)"),
+        Column("verdict", "Verdict", kind="word", gives_way=1),
+        *COST,
+    ]
 
 
 def backbone_rows(ledger: Ledger) -> list[Row]:
@@ -106,12 +152,6 @@ def in_order(items: Any, first: Sequence[Any], key: Callable[[Any], Any] = lambd
     return sorted(items, key=lambda item: rank.get(key(item), len(rank)))
 
 
-def mean_and_spread(percent: Sequence[float]) -> str:
-    """Write mean ± sample standard deviation, the mean alone where there is one value."""
-    spread = f" ± {statistics.stdev(percent):.2f}" if len(percent) > 1 else ""
-    return f"{statistics.fmean(percent):.2f}{spread}"
-
-
 def percent_by_seed(seeds: Sequence[int], fractions: Sequence[float]) -> list[float]:
     """Return, for each seed in order, the mean in percent of the fractions that belong to it."""
     found: dict[int, list[float]] = {}
@@ -143,31 +183,58 @@ def is_comparable(ledger: Ledger) -> bool:
 
 
 def _row(records: Sequence[Record], printed: str | None, batch_dependent: bool = False) -> Row:
-    accuracy = [100 * record.metrics[SELECTION]["accuracy"] for record in records]
-    titles = records[0].titles
+    first = records[0]
     return Row(
-        group=titles["method"],
-        names=tuple(titles["backbones"]),
-        mean=statistics.fmean(accuracy),
-        sd=statistics.stdev(accuracy) if len(accuracy) > 1 else None,
-        n=len(accuracy),
+        method=first.method,
+        backbones=tuple(first.backbones),
+        group=first.titles["method"],
+        names=tuple(first.titles["backbones"]),
+        accuracies=[100 * record.metrics[SELECTION]["accuracy"] for record in records],
+        milliseconds=[],
+        parameters=first.parameters,
+        macs=first.macs,
         printed=printed,
         batch_dependent=batch_dependent,
     )
 
 
-def _numbers(row: Row, comparable: bool) -> list[str]:
-    spread = f" ± {row.sd:.2f}" if row.sd is not None else ""
-    mark = " †" if row.batch_dependent else ""
-    paper = f"{row.printed}{'' if comparable else ' *'}" if row.printed else ""
-    return [f"{row.mean:.2f}{spread}{mark}", str(row.n), paper]
+def _names(row: Row, branches: int) -> list[Cell]:
+    blank = [Cell("", (None, None))] * (branches - len(row.names))
+    models = [name_cell(title, name, title) for name, title in zip(row.backbones, row.names, strict=True)]
+    return [name_cell(str(row.group), str(row.method), str(row.group)), *models, *blank]
+
+
+def _numbers(row: Row, ledger: Ledger) -> list[Cell]:
+    accuracy = spread_cell(row.accuracies, marks=[BATCH] * row.batch_dependent)
+    return [
+        replace(accuracy, values=(*accuracy.values, None, row.batch_dependent)),
+        _interval_cell(row.accuracies),
+        number_cell(row.n, "d"),
+        Cell(row.printed, (row.printed,), () if is_comparable(ledger) else (OTHER_DATA,)) if row.printed else Cell(),
+        Cell(),
+        Cell(f"{row.parameters / 1e6:.2f}", (row.parameters,)),
+        Cell(f"{row.macs / 1e6:.1f}", (row.macs,)),
+        spread_cell(row.milliseconds),
+    ]
+
+
+def _interval_cell(percent: Sequence[float]) -> Cell:
+    """Return the part of the mean's 95 % t interval over seeds that accuracies can have, empty for one seed."""
+    mean, sd = mean_and_sd(percent)
+    if sd is None:
+        return Cell("", (None, None))
+    reach = t_quantile(0.975, len(percent) - 1) * sd / sqrt(len(percent))
+    low, high = max(0.0, mean - reach), min(100.0, mean + reach)
+    return Cell(f"[{low:.2f}, {high:.2f}]", (low, high))
 
 
 def _notes(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
     notes = [SPREAD_NOTE]
+    if any(row.n > 1 for row in rows):
+        notes.append(INTERVAL_NOTE)
     if not is_comparable(ledger) and any(row.printed for row in rows):
         title = ledger.experiment["dataset"]["title"]
-        notes.append(f"* The paper's number is about RAF-DB; it cannot be compared with one on {title}.")
+        notes.append(f"{OTHER_DATA} The paper's number is about RAF-DB; it cannot be compared with one on {title}.")
     if any(row.batch_dependent for row in rows):
         notes.append(BATCH_NOTE)
     return notes

@@ -15,10 +15,9 @@ from benchmark.reporting.accuracy import (
     batch_dependent_methods,
     data_name,
     in_order,
-    mean_and_spread,
 )
 from benchmark.reporting.printed import read_paper
-from benchmark.reporting.tables import Table
+from benchmark.reporting.tables import Cell, Column, Table, name_cell, number_cell, spread_cell, spread_column
 
 METHODS = {
     "late": "Late",
@@ -59,21 +58,21 @@ def control_table(ledger: Ledger) -> Table:
         "the share (%) that both get wrong among those that either gets wrong.",
         "Shuffled: the second network is asked about another image, so that what remains is the first one's work.",
     ]
-    header = [
-        "Networks",
-        "Size (M)",
-        "Best single",
-        *(METHODS[method] for method in methods),
-        "Oracle",
-        "Disagree",
-        "Overlap",
+    columns = [
+        Column("networks", "Networks", ("backbones", "networks"), kind="name"),
+        Column("parameters", "Size (M)"),
+        spread_column("best_single", "Best single"),
+        *(spread_column(method, METHODS[method]) for method in methods),
+        spread_column("oracle", "Oracle"),
+        Column("disagree", "Disagree"),
+        Column("overlap", "Overlap"),
     ]
-    return Table(4, title, header, body, notes, names=1)
+    return Table(4, title, columns, body, notes)
 
 
 def _pair_cells(
     ledger: Ledger, group: tuple[str, ...], methods: Sequence[str], branches: dict[str, Branch]
-) -> list[str]:
+) -> list[Cell]:
     records = [record for record in ledger.of_kind("fusion") if tuple(record.backbones) == group]
     seeds = {record.seed: record.parents for record in records}
     singles, either, disagree, overlap = [], [], [], []
@@ -88,25 +87,31 @@ def _pair_cells(
     cells = [_accuracy_cell([r for r in records if r.method == method]) for method in methods]
     attention = [record for record in records if record.method == "attention-fusion"] or records
     return [
-        " + ".join(records[0].titles["backbones"]),
-        f"{attention[0].parameters / 1e6:.1f}",
-        mean_and_spread(singles),
+        name_cell(
+            " + ".join(records[0].titles["backbones"]), " + ".join(group), " + ".join(records[0].titles["backbones"])
+        ),
+        _size_cell(attention[0]),
+        spread_cell(singles),
         *cells,
-        mean_and_spread(either),
-        f"{statistics.fmean(disagree):.1f}",
-        f"{statistics.fmean(overlap):.1f}",
+        spread_cell(either),
+        number_cell(statistics.fmean(disagree), ".1f"),
+        number_cell(statistics.fmean(overlap), ".1f"),
     ]
 
 
-def _single_cells(ledger: Ledger, name: str, methods: int) -> list[str]:
+def _single_cells(ledger: Ledger, name: str, methods: int) -> list[Cell]:
     records = [record for record in ledger.of_kind("backbone") if record.backbones[0] == name]
-    parameters = f"{records[0].parameters / 1e6:.1f}"
-    blank = [""] * (methods + 3)
-    return [f"{records[0].titles['backbones'][0]} alone", parameters, _accuracy_cell(records), *blank]
+    title = f"{records[0].titles['backbones'][0]} alone"
+    blank = [*[spread_cell([])] * (methods + 1), Cell(), Cell()]
+    return [name_cell(title, name, title), _size_cell(records[0]), _accuracy_cell(records), *blank]
 
 
-def _accuracy_cell(records: Sequence[Record]) -> str:
-    return mean_and_spread([100 * r.metrics[SELECTION]["accuracy"] for r in records]) if records else ""
+def _size_cell(record: Record) -> Cell:
+    return Cell(f"{record.parameters / 1e6:.1f}", (record.parameters,))
+
+
+def _accuracy_cell(records: Sequence[Record]) -> Cell:
+    return spread_cell([100 * r.metrics[SELECTION]["accuracy"] for r in records])
 
 
 def _branch(ledger: Ledger, record: Record) -> tuple[np.ndarray, np.ndarray]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from benchmark.reporting.tables import Table, to_markdown
+from benchmark.reporting.formats import to_markdown
+from benchmark.reporting.tables import Table, text_table
 from benchmark.reporting.wording import (
     Values,
     counted,
@@ -56,9 +58,7 @@ def significance_page(found: Values) -> str:
         _single_models_table,
     ]
     tables = [table for write in writers if (table := write(found)) is not None]
-    numbered = [
-        Table(f"S{place}", t.title, t.header, t.body, t.notes, t.names) for place, t in enumerate(tables, start=1)
-    ]
+    numbered = [replace(table, number=f"S{place}") for place, table in enumerate(tables, start=1)]
     head = [found["answer"], about, compared, _ranking(found)]
     return "\n\n".join([*filter(None, head), *(to_markdown(table).strip() for table in numbered)]) + "\n"
 
@@ -99,7 +99,7 @@ def _family_table(found: Values, family: str, title: str) -> Table | None:
     ]
     header = ["Method", "Baseline", *(["Pair"] if with_pair else []), "Difference (points)", "95 % t interval"]
     header += ["95 % seeds × images", "p (Holm)", "p (sign flip)", "p (equal)", "Errors removed (%)", "Verdict"]
-    return Table("", title, header, body, _family_notes(found, rows), names=3 if with_pair else 2)
+    return text_table(title, header, body, _family_notes(found, rows), names=3 if with_pair else 2)
 
 
 def _family_notes(found: Values, rows: list[Values]) -> list[str]:
@@ -131,7 +131,7 @@ def _claim_table(found: Values) -> Table:
         "Supported: every comparison is significant in the claim's direction, and its size, where it has one, is "
         "inside every t interval. Contradicted: significant in the other direction, or the size is excluded."
     ]
-    return Table("", "The paper's claims", ["Claim", "Verdict", "Not run"], body, notes, names=3)
+    return text_table("The paper's claims", ["Claim", "Verdict", "Not run"], body, notes, names=3)
 
 
 def _printed_table(found: Values) -> Table:
@@ -156,7 +156,7 @@ def _printed_table(found: Values) -> Table:
         "seeds are inconclusive. The verdicts are not corrected for their number.",
     ]
     header = ["Where", "Method", "Networks", "Printed (%)", "Wilson (%)", "As k/3068", "Ours (%)", "One run (%)"]
-    return Table("", "The paper's printed numbers", [*header, "Verdict"], body, notes, names=3)
+    return text_table("The paper's printed numbers", [*header, "Verdict"], body, notes, names=3)
 
 
 def _closing_table(found: Values) -> Table | None:
@@ -179,7 +179,7 @@ def _closing_table(found: Values) -> Table | None:
         return None
     header = ["Printed (%)", "Networks", "Run", "Selection", "Ours (%)", "One run (%)", "Verdict"]
     notes = [FLAG_NOTE] if any("†" in row[2] for row in body) else []
-    return Table("", "What closes the gap", header, body, notes, names=4)
+    return text_table("What closes the gap", header, body, notes, names=4)
 
 
 def _choices_table(found: Values) -> Table | None:
@@ -200,7 +200,7 @@ def _choices_table(found: Values) -> Table | None:
         "that the strongest words are those of this test set. Changed is against the first line.",
     ]
     header = ["Choice", *(title_of(found, name) for name in names), "Verdict changed"]
-    return Table("", "Attention fusion under other choices, in points", header, body, notes, names=1)
+    return text_table("Attention fusion under other choices, in points", header, body, notes, names=1)
 
 
 def power_rows(found: Values) -> list[Values]:
@@ -237,7 +237,7 @@ def _power_table(found: Values) -> Table | None:
         "of the family. More seeds: for a verdict with that chance if the observed difference is true; no promise.",
     ]
     header = ["Method", "Baseline", "Spread over seeds", "Detectable (points)", "Verdict", "More seeds"]
-    return Table("", "What could be detected", header, body, notes, names=2) if body else None
+    return text_table("What could be detected", header, body, notes, names=2) if body else None
 
 
 def needed_text(row: Values) -> str:
@@ -260,7 +260,7 @@ def _optimism_table(found: Values) -> Table | None:
     ]
     notes = ["Accuracy of the best epoch on test minus that of the epoch chosen on validation, mean over pairs."]
     header = ["Method", "Optimism (points)", "Spread over seeds", "n", "95 % t interval"]
-    return Table("", "Selection optimism", header, body, notes, names=1) if body else None
+    return text_table("Selection optimism", header, body, notes, names=1) if body else None
 
 
 def _single_models_table(found: Values) -> Table | None:
@@ -276,4 +276,4 @@ def _single_models_table(found: Values) -> Table | None:
         body.append([title_of(found, baseline), str(len(rows)), str(above), str(len(differing) - above)])
     notes = [f"McNemar's test at {alpha:g} between two trained models, by pair and seed: descriptive and never pooled."]
     header = ["Attention fusion against", "Pairs of models", "Above", "Below"]
-    return Table("", "Single trained models", header, body, notes, names=1) if body else None
+    return text_table("Single trained models", header, body, notes, names=1) if body else None

@@ -7,8 +7,8 @@ from typing import Any
 
 from benchmark.config import UserError
 from benchmark.ledger import Ledger
-from benchmark.reporting.accuracy import SPREAD_NOTE, data_name, in_order, mean_and_spread, percent_by_seed
-from benchmark.reporting.tables import Table
+from benchmark.reporting.accuracy import SPREAD_NOTE, data_name, in_order, percent_by_seed
+from benchmark.reporting.tables import BATCH, Cell, Column, Table, name_cell, number_cell, spread_cell, spread_column
 
 FAMILY = ("attention-fusion", "attention-fusion-without-local")
 ORDERS = {
@@ -48,18 +48,25 @@ def reading_table(ledger: Ledger) -> Table:
         "order in some other order.",
         "Batch averaged is the mean of the batches' accuracies in file order.",
     ]
-    header = ["Reading", *ORDERS.values(), "Batch averaged", "Changed (%)", "Verdict"]
-    return Table(3, title, header, body, notes, names=1)
+    columns = [
+        Column("method", "Reading", ("method", "method_title"), kind="name"),
+        *(spread_column(order, words) for order, words in ORDERS.items()),
+        spread_column("batch_averaged", "Batch averaged"),
+        Column("changed", "Changed (%)"),
+        Column("verdict", "Verdict", kind="word"),
+    ]
+    return Table(3, title, columns, body, notes)
 
 
-def _cells(findings: list[dict[str, Any]]) -> list[str]:
+def _cells(findings: list[dict[str, Any]]) -> list[Cell]:
     depends = any(finding["verdict"].startswith("depends") for finding in findings)
     seeds = [finding["seed"] for finding in findings]
     changed = percent_by_seed(seeds, [max(finding["changed"].values()) for finding in findings])
+    title = findings[0]["titles"]["method"]
     return [
-        findings[0]["titles"]["method"] + (" †" if depends else ""),
-        *(mean_and_spread(percent_by_seed(seeds, [f["accuracy"][order] for f in findings])) for order in ORDERS),
-        mean_and_spread(percent_by_seed(seeds, [f["batch_averaged_accuracy"] for f in findings])),
-        f"{statistics.fmean(changed):.2f}",
-        "depends on the batch" if depends else "independent",
+        name_cell(title, findings[0]["method"], title, marks=[BATCH] * depends),
+        *(spread_cell(percent_by_seed(seeds, [f["accuracy"][order] for f in findings])) for order in ORDERS),
+        spread_cell(percent_by_seed(seeds, [f["batch_averaged_accuracy"] for f in findings])),
+        number_cell(statistics.fmean(changed), ".2f"),
+        name_cell("depends on the batch" if depends else "independent"),
     ]

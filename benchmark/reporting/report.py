@@ -9,10 +9,11 @@ from benchmark.config import UserError
 from benchmark.ledger import Ledger, write_text
 from benchmark.reporting.accuracy import backbone_table, fusion_table
 from benchmark.reporting.controls import control_table
+from benchmark.reporting.formats import to_latex, to_markdown
 from benchmark.reporting.freshness import current_answer
 from benchmark.reporting.readings import FAMILY, reading_table
 from benchmark.reporting.selection import selection_table
-from benchmark.reporting.tables import Table, to_latex, to_markdown
+from benchmark.reporting.tables import Table
 
 TABLES: dict[int, Callable[[Ledger], Table]] = {
     1: backbone_table,

@@ -12,10 +12,9 @@ from benchmark.reporting.accuracy import (
     batch_dependent_methods,
     data_name,
     in_order,
-    mean_and_spread,
     percent_by_seed,
 )
-from benchmark.reporting.tables import Table
+from benchmark.reporting.tables import BATCH, Cell, Column, Table, name_cell, number_cell, spread_cell, spread_column
 
 RULES = {"validation_selected": "Validation", "last_epoch": "Last epoch", "best_test_epoch": "Best on test"}
 
@@ -40,11 +39,17 @@ def selection_table(ledger: Ledger) -> Table:
         "Batch averaged is the mean of the accuracies of batches in file order, validation-selected.",
         "A method that learns nothing has no epochs to choose from.",
     ]
-    header = ["Method", *RULES.values(), "Optimism (points)", "Batch averaged", "n"]
-    return Table(5, title, header, body, notes, names=1)
+    columns = [
+        Column("method", "Method", ("method", "method_title"), kind="name"),
+        *(spread_column(rule, words) for rule, words in RULES.items()),
+        spread_column("optimism", "Optimism (points)"),
+        spread_column("batch_averaged", "Batch averaged"),
+        Column("n", "n"),
+    ]
+    return Table(5, title, columns, body, notes)
 
 
-def _cells(ledger: Ledger, method: str | None, records: Sequence[Record], depends: bool) -> list[str]:
+def _cells(ledger: Ledger, method: str | None, records: Sequence[Record], depends: bool) -> list[Cell]:
     seeds = [record.seed for record in records]
     by_rule = {rule: percent_by_seed(seeds, [record.metrics[rule]["accuracy"] for record in records]) for rule in RULES}
     optimism = [
@@ -52,11 +57,11 @@ def _cells(ledger: Ledger, method: str | None, records: Sequence[Record], depend
     ]
     title = "Backbones alone" if method is None else records[0].titles["method"]
     return [
-        title + (" †" if depends else ""),
-        *(mean_and_spread(by_rule[rule]) for rule in RULES),
-        mean_and_spread(optimism),
-        mean_and_spread(percent_by_seed(seeds, [batch_averaged_accuracy(ledger, record) for record in records])),
-        str(len(optimism)),
+        name_cell(title, method or "backbones", title, marks=[BATCH] * depends),
+        *(spread_cell(by_rule[rule]) for rule in RULES),
+        spread_cell(optimism),
+        spread_cell(percent_by_seed(seeds, [batch_averaged_accuracy(ledger, record) for record in records])),
+        number_cell(len(optimism), "d"),
     ]
 
 

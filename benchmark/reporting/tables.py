@@ -1,107 +1,158 @@
-"""The tables of a report: what is in each, and how any of them is written in Markdown and LaTeX."""
+"""What a table is: columns and cells, each cell with its words and with the numbers that they round.
+
+Markdown, LaTeX, CSV, JSON, the terminal and the page are all written from this one structure: see `formats`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from tabulate import tabulate
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from benchmark.config import UserError, nearest
 
-TEMPLATES = Path(__file__).parent / "templates"
-SPECIAL_IN_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "†": r"\textsuperscript{\dag}",
-    "*": r"\textsuperscript{*}",
-    "–": "--",
-}
+Value = float | int | str | bool | None
+BATCH, OTHER_DATA, TIED = "†", "*", "≈"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One place of a table.
+
+    Attributes:
+        text: what is read there, rounded, without its marks; may be empty.
+        values: the same for machines, unrounded: one for each of the column's `fields`, None where there is none.
+        marks: signs that follow the text and that the table's notes explain.
+        is_best: whether the statistics say that nothing beside it is as good; set in bold.
+    """
+
+    text: str = ""
+    values: tuple[Value, ...] = (None,)
+    marks: tuple[str, ...] = ()
+    is_best: bool = False
+
+    @property
+    def shown(self) -> str:
+        """Text with its marks."""
+        return " ".join([self.text, *self.marks])
+
+
+@dataclass(frozen=True)
+class Column:
+    """What the cells of a column are about.
+
+    Attributes:
+        key: what `--columns` calls it.
+        title: the words above it.
+        fields: names of its cells' values in CSV and JSON; its key where there is one value.
+        kind: "name" says what a line is about, stands on the left and is always shown; "number" is set flush right.
+        gives_way: columns with a higher number are left out first where a terminal is too narrow; 0 never is.
+    """
+
+    key: str
+    title: str
+    fields: tuple[str, ...] = ()
+    kind: Literal["name", "number", "word"] = "number"
+    gives_way: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.fields:
+            object.__setattr__(self, "fields", (self.key,))
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells of plain text with what has to be said above and below them.
+    """Lines of cells with what has to be said above and below them.
 
     Attributes:
-        names: how many columns, from the left, hold names; the others hold numbers and are set flush right.
+        rows: a cell for every column.
+        notes: sentences below the table; in LaTeX they stand in the caption.
         grouped: whether equal cells of the first column are one group.
     """
 
     number: int | str
     title: str
-    header: list[str]
-    body: list[list[str]]
-    notes: list[str]
-    names: int
+    columns: list[Column]
+    rows: list[list[Cell]]
+    notes: list[str] = field(default_factory=list)
     grouped: bool = False
 
+    @property
+    def header(self) -> list[str]:
+        """The words above the columns."""
+        return [column.title for column in self.columns]
 
-def render(table: Table, table_format: str) -> str:
-    """Return a table as text.
+    @property
+    def names(self) -> int:
+        """How many columns, from the left, hold names."""
+        return sum(column.kind == "name" for column in self.columns)
 
-    Raises:
-        UserError: no such format.
-    """
-    formats: dict[str, Callable[[Table], str]] = {"markdown": to_markdown, "latex": to_latex}
-    if table_format not in formats:
-        raise UserError(f"no table format '{table_format}'; {nearest(table_format, list(formats))}")
-    return formats[table_format](table)
+    def groups(self) -> list[list[list[Cell]]]:
+        """Return the rows in groups; one group where the table has none."""
+        found: list[list[list[Cell]]] = []
+        for row in self.rows:
+            if found and (not self.grouped or found[-1][0][0].text == row[0].text):
+                found[-1].append(row)
+            else:
+                found.append([row])
+        return found
 
+    def choose(self, keys: Sequence[str]) -> Table:
+        """Return the table with these columns, in this order, after those that hold names.
 
-def to_markdown(table: Table) -> str:
-    """Return a table in Markdown: title, rows, notes."""
-    body = [[*map(escape_markdown, row[: table.names]), *row[table.names :]] for row in table.body]
-    grid = tabulate(body, headers=table.header, tablefmt="pipe", disable_numparse=True)
-    notes = "\n".join(f"- {note}" for note in table.notes)
-    return f"**Table {table.number}. {table.title}**\n\n{grid}\n\n{notes}\n"
+        Raises:
+            UserError: the table has no such column.
+        """
+        places = {column.key: place for place, column in enumerate(self.columns) if column.kind != "name"}
+        for key in keys:
+            if key not in places:
+                raise UserError(f"Table {self.number} has no column '{key}'; {nearest(key, list(places))}")
+        return self._at([*range(self.names), *(places[key] for key in dict.fromkeys(keys))])
 
+    def without_empty_columns(self) -> Table:
+        """Return the table without the columns that say nothing in any row."""
+        filled = [
+            place
+            for place, column in enumerate(self.columns)
+            if column.kind == "name" or any(row[place].text for row in self.rows)
+        ]
+        return self._at(filled)
 
-def to_latex(table: Table) -> str:
-    """Return a table in LaTeX, to be used with booktabs and multirow."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        block_start_string="<%",
-        block_end_string="%>",
-        variable_start_string="<<",
-        variable_end_string=">>",
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-        undefined=StrictUndefined,
-    )
-    environment.filters["latex"] = escape_latex
-    groups: list[list[list[str]]] = []
-    for row in table.body:
-        if groups and (not table.grouped or groups[-1][0][0] == row[0]):
-            groups[-1].append(row)
-        else:
-            groups.append([row])
-    return environment.get_template("table.tex").render(table=table, groups=groups)
-
-
-def escape_latex(text: str) -> str:
-    """Write text so that LaTeX prints it as it is."""
-    return "".join(SPECIAL_IN_LATEX.get(character, character) for character in text)
+    def _at(self, places: Sequence[int]) -> Table:
+        columns = [self.columns[place] for place in places]
+        return replace(self, columns=columns, rows=[[row[place] for place in places] for row in self.rows])
 
 
-def escape_markdown(text: str) -> str:
-    """Write text so that Markdown shows it as it is."""
-    for character in "\\`*_|<>":
-        text = text.replace(character, f"\\{character}")
-    return text
+def text_table(title: str, header: Sequence[str], body: Sequence[Sequence[str]], notes: list[str], names: int) -> Table:
+    """Return a table of words that are already written; the first `names` columns hold names."""
+    columns = [Column(title, title, kind="name" if place < names else "number") for place, title in enumerate(header)]
+    return Table("", title, columns, [[name_cell(text) for text in row] for row in body], notes)
+
+
+def name_cell(text: str, *names: str, marks: Sequence[str] = ()) -> Cell:
+    """Return a cell of words; `names` are what machines read, the words themselves where there are none."""
+    return Cell(text, names or (text,), tuple(marks))
+
+
+def number_cell(value: float | None, form: str) -> Cell:
+    """Return a cell of one number, written by a format specification; empty where there is none."""
+    return Cell() if value is None else Cell(format(value, form), (value,))
+
+
+def spread_cell(values: Sequence[float], marks: Sequence[str] = ()) -> Cell:
+    """Return a cell of mean ± sample standard deviation, the mean alone where there is one value."""
+    if not values:
+        return Cell("", (None, None))
+    mean, sd = mean_and_sd(values)
+    return Cell(f"{mean:.2f}" + (f" ± {sd:.2f}" if sd is not None else ""), (mean, sd), tuple(marks))
+
+
+def spread_column(key: str, title: str) -> Column:
+    """Return the column of such cells."""
+    return Column(key, title, (key, f"{key}_sd"))
+
+
+def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return mean and sample standard deviation (ddof = 1), None for one value."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None

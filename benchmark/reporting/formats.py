@@ -1,0 +1,182 @@
+"""A table as text: Markdown and LaTeX for people, CSV and JSON for machines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmark.config import UserError, nearest
+from benchmark.reporting.tables import Cell, Table, Value
+
+TEMPLATES = Path(__file__).parent / "templates"
+SPECIAL_IN_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "`": r"\textasciigrave{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "≈": r"$\approx$",
+    "†": r"\textsuperscript{\dag}",
+    "*": r"\textsuperscript{*}",
+    "–": "--",
+    "—": "---",
+    "−": "$-$",
+    "’": "'",
+    "…": r"\dots{}",
+    "→": r"$\to$",
+    "⊗": r"$\otimes$",
+}
+LAST_LATIN = "\u017f"
+SPECIAL_IN_MARKDOWN = "\\`*_|<>&$[]~"
+ROWS_ON_A_PAGE = 42
+
+
+def render(table: Table, table_format: str) -> str:
+    """Return a table as text.
+
+    Raises:
+        UserError: no such format.
+    """
+    formats: dict[str, Callable[[Table], str]] = {
+        "markdown": to_markdown,
+        "latex": to_latex,
+        "csv": to_csv,
+        "json": to_json,
+    }
+    if table_format not in formats:
+        raise UserError(f"no table format '{table_format}'; {nearest(table_format, list(formats))}")
+    return formats[table_format](table)
+
+
+def to_markdown(table: Table) -> str:
+    """Return a table in Markdown: title, rows, notes."""
+    from tabulate import tabulate  # CSV and JSON do without
+
+    shown = table.without_empty_columns()
+    body = [
+        [_in_markdown(cell, column.kind == "name") for cell, column in zip(row, shown.columns, strict=True)]
+        for row in shown.rows
+    ]
+    aligned = ["right" if column.kind == "number" else "left" for column in shown.columns]
+    grid = tabulate(body, headers=shown.header, tablefmt="pipe", disable_numparse=True, colalign=aligned)
+    notes = "\n".join(f"- {escape_markdown(note)}" for note in table.notes)
+    return f"**Table {table.number}. {escape_markdown(table.title)}**\n\n{grid}\n\n{notes}\n"
+
+
+def to_latex(table: Table) -> str:
+    """Return a table in LaTeX, for a document that loads booktabs, multirow and graphicx.
+
+    What is wider than the text is scaled down to it. What is longer than a page goes on in a second table of the
+    same number, cut between groups.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        block_start_string="<%",
+        block_end_string="%>",
+        variable_start_string="<<",
+        variable_end_string=">>",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+        undefined=StrictUndefined,
+    )
+    environment.filters["latex"] = escape_latex
+    environment.filters["cell"] = _in_latex
+    shown = table.without_empty_columns()
+    return environment.get_template("table.tex").render(table=shown, pages=_pages(shown))
+
+
+def to_csv(table: Table) -> str:
+    """Return the unrounded values of a table's cells, with a column for each of their fields."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [name for column in table.columns for name in column.fields], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_values(table))
+    return text.getvalue()
+
+
+def to_json(table: Table) -> str:
+    """Return a table with the unrounded values of its cells by the names of their fields."""
+    found = {
+        "table": table.number,
+        "title": table.title,
+        "notes": table.notes,
+        "columns": [{"key": c.key, "title": c.title, "fields": c.fields} for c in table.columns],
+        "rows": _values(table),
+    }
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
+def escape_latex(text: str) -> str:
+    """Write text so that LaTeX prints it as it is; a letter that its usual fonts lack is named by its code."""
+    return "".join(_latex_character(character) for character in " ".join(text.split()))
+
+
+def escape_markdown(text: str) -> str:
+    """Write text so that Markdown shows it as it is."""
+    return "".join(f"\\{c}" if c in SPECIAL_IN_MARKDOWN else c for c in " ".join(text.split()))
+
+
+def _latex_character(character: str) -> str:
+    if character in SPECIAL_IN_LATEX:
+        return SPECIAL_IN_LATEX[character]
+    if character <= LAST_LATIN:
+        return character
+    name = unicodedata.name(character, "")
+    if name.startswith("GREEK SMALL LETTER ") and name.split()[3:] != ["OMICRON"] and len(name.split()) == 4:
+        return f"$\\{name.split()[3].lower().replace('lamda', 'lambda')}$"
+    return f"[U+{ord(character):04X}]"
+
+
+def _in_markdown(cell: Cell, is_name: bool) -> str:
+    text = escape_markdown(cell.text) if is_name else cell.text
+    return " ".join(filter(None, [f"**{text}**" if cell.is_best else text, *cell.marks]))
+
+
+def _in_latex(cell: Cell) -> str:
+    text = escape_latex(cell.text)
+    return " ".join(filter(None, [rf"\textbf{{{text}}}" if cell.is_best else text, *map(escape_latex, cell.marks)]))
+
+
+def _values(table: Table) -> list[dict[str, Value]]:
+    return [
+        {
+            name: value
+            for column, cell in zip(table.columns, row, strict=True)
+            for name, value in zip(column.fields, cell.values, strict=True)
+        }
+        for row in table.rows
+    ]
+
+
+def _pages(table: Table) -> list[list[list[list[Cell]]]]:
+    """Return the groups of rows by the pages that hold them; a group longer than a page is cut."""
+    pages: list[list[list[list[Cell]]]] = [[]]
+    room = ROWS_ON_A_PAGE
+    for group in table.groups():
+        for part in (group[i : i + ROWS_ON_A_PAGE] for i in range(0, len(group), ROWS_ON_A_PAGE)):
+            if len(part) > room:
+                pages.append([])
+                room = ROWS_ON_A_PAGE
+            pages[-1].append(part)
+            room -= len(part)
+    return pages
