@@ -35,7 +35,9 @@ METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "ece")
 class Record:
     """One finished run. Metrics are fractions of 1, by selection rule and name; `titles` is what tables print.
 
-    `batch_dependent` marks a method that declares its predictions to depend on the rest of the batch.
+    `batch_dependent` marks a method that declares its predictions to depend on the rest of the batch. `milliseconds` is
+    the time that one image takes in use, its backbones included; None where it was not measured. Two runs of the same
+    settings differ in it, as in `seconds`.
     """
 
     run_id: str
@@ -57,6 +59,7 @@ class Record:
     environment: dict[str, Any]
     titles: dict[str, Any] = field(default_factory=dict)
     batch_dependent: bool = False
+    milliseconds: float | None = None
     schema: int = SCHEMA
 
 
@@ -176,6 +179,16 @@ def write_run(experiment: Path, record: Record, predictions: pd.DataFrame, histo
     commit_file(partial, folder / "predictions.parquet")
     write_text(folder / "history.csv", history.to_csv(index=False, lineterminator="\n"))
     write_json(folder / "record.json", asdict(record))
+
+
+def read_record(experiment: Path, run_id: str) -> Record:
+    """Read the record of one finished run.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = run_folder(experiment, run_id) / "record.json"
+    return _record(path.read_text(encoding="utf-8"), str(path))
 
 
 def write_experiment(experiment: Path, description: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from benchmark.config import UserError
-from benchmark.ledger import is_finished, load_ledger, pack_ledger, run_folder, write_json, write_run
+from benchmark.ledger import is_finished, load_ledger, pack_ledger, read_record, run_folder, write_json, write_run
 from tests.conftest import make_predictions, make_record, write_ledger
 
 
@@ -40,6 +40,14 @@ def test_record_is_the_public_format(folder: Path) -> None:
     assert set(record["metrics"]["last_epoch"]) == {"accuracy", "balanced_accuracy", "macro_f1", "nll", "ece"}
     columns = list(load_ledger(folder).predictions("late-resnet18-vgg11-0").columns)
     assert columns == ["image_id", "split", "label", *(f"logit_{c}" for c in range(7))]
+
+
+def test_a_record_of_before_images_were_timed_has_no_time(folder: Path) -> None:
+    path = run_folder(folder, "late-resnet18-vgg11-0") / "record.json"
+    values = json.loads(path.read_text())
+    del values["milliseconds"]
+    path.write_text(json.dumps(values))
+    assert read_record(folder, "late-resnet18-vgg11-0").milliseconds is None
 
 
 def test_packed_ledger_reads_the_same(folder: Path, tmp_path: Path) -> None:

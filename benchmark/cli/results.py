@@ -120,7 +120,7 @@ def audit(
     findings = audit_experiment(runs, methods, workspace)
     write_findings(request.folder, findings)
     ledger = load_ledger(request.folder)
-    write_tables(ledger, reports_dir)
     refresh_verdicts(ledger, reports_dir)
+    write_tables(ledger, reports_dir)
     rows = summarise(findings)
     typer.echo(json.dumps(rows, indent=1) if as_json else columns(rows))

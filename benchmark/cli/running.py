@@ -167,13 +167,15 @@ def status(
 
 
 def _print_report(folder: Path, reports_dir: Path) -> None:
-    """Write the tables and the verdicts, show Tables 1 and 2 and the answer."""
+    """Write the verdicts and the tables, show Tables 1 and 2 and the answer."""
     from benchmark.reporting.formats import render
-    from benchmark.reporting.report import make_table, refresh_verdicts, write_tables
+    from benchmark.reporting.report import current_verdicts, make_table, refresh_verdicts, write_tables
 
     ledger = load_ledger(folder)
+    answer = refresh_verdicts(ledger, reports_dir)
     paths = write_tables(ledger, reports_dir)
+    found = current_verdicts(ledger, reports_dir)
     for number in (1, 2):
-        typer.echo(render(make_table(number, ledger), "markdown"))
-    typer.echo(refresh_verdicts(ledger, reports_dir))
+        typer.echo(render(make_table(number, ledger, found), "markdown"))
+    typer.echo(answer)
     typer.echo(f"Tables are in {paths[0].parent}, the ledger in {folder}; `mlflow ui` shows the runs.")

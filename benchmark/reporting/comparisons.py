@@ -23,8 +23,8 @@ from benchmark.statistics.power import (
     seeds_needed_for_equivalence,
 )
 from benchmark.statistics.proportions import relative_error_reduction
+from benchmark.statistics.verdicts import FEWEST_COMPARED, FEWEST_SEEDS, comparison_verdict
 from benchmark.statistics.verdicts import Evidence as Basis
-from benchmark.statistics.verdicts import comparison_verdict
 
 PRIMARY = "attention-fusion"
 BASELINES = tuple(method for method in PAPER_METHODS if method != PRIMARY)
@@ -96,7 +96,7 @@ class Decision:
     @property
     def basis(self) -> Basis:
         """What the verdict rests on."""
-        return Basis(self.test.p_holm, self.test.paired.interval, self.crossed, self.test.equivalence_p)
+        return basis_of(self.test, self.crossed)
 
     @property
     def more_seeds(self) -> int | None:
@@ -196,8 +196,7 @@ def decide(questions: Sequence[Question], protocol: Protocol, flagged: set[str])
         unit = minimum_detectable_difference(1.0, deltas.shape[1], aim)
         for place, test in zip(places, tests, strict=True):
             question, interval = questions[place], (float(crossed[place, 0]), float(crossed[place, 1]))
-            basis = Basis(test.p_holm, test.paired.interval, interval, test.equivalence_p)
-            verdict = comparison_verdict(basis, alpha=protocol.alpha)
+            verdict = comparison_verdict(basis_of(test, interval), alpha=protocol.alpha)
             is_open = verdict == "inconclusive" and question.family not in EXPLORATORY
             decisions[place] = Decision(
                 question=question,
@@ -210,6 +209,11 @@ def decide(questions: Sequence[Question], protocol: Protocol, flagged: set[str])
                 flagged=bool({question.method, question.baseline} & flagged),
             )
     return [decisions[place] for place in range(len(questions))]
+
+
+def basis_of(test: Comparison, crossed: tuple[float, float]) -> Basis:
+    """Return what a verdict rests on; the crossed interval is NaN where the images of a comparison are not known."""
+    return Basis(test.paired.n_seeds, test.p_holm, test.paired.interval, crossed, test.equivalence_p)
 
 
 def compare_seeds(differences: Floats, protocol: Protocol) -> list[Comparison]:
@@ -226,7 +230,8 @@ def wanted_seeds(test: Comparison, aim: Aim, protocol: Protocol) -> int | None:
     if isnan(sd):
         return None
     equality = seeds_needed_for_equivalence(mean, sd, protocol.margin, Aim(alpha=protocol.alpha))
-    return min((n for n in (seeds_needed(mean, sd, aim), equality) if n is not None), default=None)
+    wanted = [n for n in (seeds_needed(mean, sd, aim), equality) if n is not None]
+    return max(min(wanted), FEWEST_SEEDS if sd == 0 else FEWEST_COMPARED) if wanted else None
 
 
 def to_json(decision: Decision) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from benchmark.ledger import Ledger
 
-FORMAT = 1
+FORMAT = 2
 
 
 def content_key(ledger: Ledger) -> str:
@@ -23,10 +24,10 @@ def content_key(ledger: Ledger) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def current_answer(ledger: Ledger, significance: Path) -> str | None:
-    """Return the answer of a `significance.json` that was made from this very ledger, None for any other."""
+def current_significance(ledger: Ledger, significance: Path) -> dict[str, Any] | None:
+    """Return what a `significance.json` holds that was made from this very ledger, None for any other."""
     try:
-        values = json.loads(significance.read_text(encoding="utf-8"))
+        values: dict[str, Any] = json.loads(significance.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return str(values["answer"]) if values.get("ledger") == content_key(ledger) else None
+    return values if values.get("ledger") == content_key(ledger) else None

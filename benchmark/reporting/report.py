@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, write_text
 from benchmark.reporting.accuracy import backbone_table, fusion_table
 from benchmark.reporting.controls import control_table
-from benchmark.reporting.formats import to_latex, to_markdown
-from benchmark.reporting.freshness import current_answer
+from benchmark.reporting.formats import render
+from benchmark.reporting.freshness import current_significance
+from benchmark.reporting.judgement import FAMILY_OF, with_verdicts
 from benchmark.reporting.readings import FAMILY, reading_table
 from benchmark.reporting.selection import selection_table
 from benchmark.reporting.tables import Table
@@ -22,18 +24,28 @@ TABLES: dict[int, Callable[[Ledger], Table]] = {
     4: control_table,
     5: selection_table,
 }
+SUFFIXES = {"md": "markdown", "tex": "latex", "csv": "csv", "json": "json"}
 
 
-def make_table(number: int, ledger: Ledger) -> Table:
+def make_table(number: int, ledger: Ledger, found: dict[str, Any] | None = None) -> Table:
     """Return a table of a ledger: 1 backbones, 2 fusion methods, 3 readings by evaluation order, 4 controls,
     5 selection optimism.
+
+    Args:
+        found: what `significance.json` holds of the ledger, for the verdicts in Tables 1 and 2; see `current_verdicts`.
 
     Raises:
         UserError: no such table, or the ledger lacks what it is about.
     """
     if number not in TABLES:
         raise UserError(f"there is no table {number}; there are tables 1 to {len(TABLES)}")
-    return TABLES[number](ledger)
+    table = TABLES[number](ledger)
+    return with_verdicts(table, found) if number in FAMILY_OF else table
+
+
+def current_verdicts(ledger: Ledger, reports_dir: Path) -> dict[str, Any] | None:
+    """Return the verdicts that the report of an experiment holds, None where they are not of this very ledger."""
+    return current_significance(ledger, reports_dir / ledger.name / "significance.json")
 
 
 def write_report(ledger: Ledger, reports_dir: Path, margin: float = 0.5) -> list[Path]:
@@ -53,15 +65,16 @@ def write_report(ledger: Ledger, reports_dir: Path, margin: float = 0.5) -> list
 
 
 def write_tables(ledger: Ledger, reports_dir: Path) -> list[Path]:
-    """Write `reports_dir/<experiment>/table{1..5}.{md,tex}` and return the paths."""
+    """Write `reports_dir/<experiment>/table{1..5}.{md,tex,csv,json}`, with the verdicts there, and return the paths."""
     folder = reports_dir / ledger.name
     folder.mkdir(parents=True, exist_ok=True)
+    found = current_verdicts(ledger, reports_dir)
     written = []
     for number in available_tables(ledger):
-        table = make_table(number, ledger)
-        for suffix, text in (("md", to_markdown(table)), ("tex", to_latex(table))):
+        table = make_table(number, ledger, found)
+        for suffix, table_format in SUFFIXES.items():
             path = folder / f"table{number}.{suffix}"
-            write_text(path, text)
+            write_text(path, render(table, table_format))
             written.append(path)
     return written
 
@@ -72,19 +85,19 @@ def refresh_verdicts(ledger: Ledger, reports_dir: Path) -> str:
     Verdicts of this very ledger stay as they are. Where the ledger allows none, older ones are removed, since they
     would stand beside newer tables.
     """
-    folder = reports_dir / ledger.name
-    answer = current_answer(ledger, folder / "significance.json")
-    if answer is not None:
-        return answer
-    from benchmark.reporting.significance import FILES, write_significance
+    found = current_verdicts(ledger, reports_dir)
+    if found is None:
+        from benchmark.reporting.significance import FILES, write_significance
 
-    try:
-        write_significance(ledger, reports_dir)
-    except UserError as error:
-        for name in FILES:
-            (folder / name).unlink(missing_ok=True)
-        return f"No verdicts: {error}"
-    return str(current_answer(ledger, folder / "significance.json"))
+        try:
+            write_significance(ledger, reports_dir)
+        except UserError as error:
+            for name in FILES:
+                (reports_dir / ledger.name / name).unlink(missing_ok=True)
+            return f"No verdicts: {error}"
+        found = current_verdicts(ledger, reports_dir)
+    assert found is not None
+    return str(found["answer"])
 
 
 def available_tables(ledger: Ledger) -> list[int]:

@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 
 from benchmark.reporting.accuracy import SELECTION
-from benchmark.reporting.comparisons import BASELINES, PRIMARY, Protocol, compare_seeds
+from benchmark.reporting.comparisons import BASELINES, PRIMARY, Protocol, basis_of, compare_seeds
 from benchmark.reporting.evidence import Evidence, Floats
-from benchmark.statistics.family import Comparison
 from benchmark.statistics.interaction import interaction_test
 from benchmark.statistics.mcnemar import mcnemar_test
 from benchmark.statistics.paired import Refusal
-from benchmark.statistics.verdicts import Evidence as Basis
 from benchmark.statistics.verdicts import comparison_verdict
 
 CHOICES = {
@@ -39,7 +37,7 @@ def protocol_choices(evidence: Evidence, protocol: Protocol) -> list[dict[str, A
     rows: list[dict[str, Any]] = []
     for choice, differences in _differences(evidence, baselines):
         tests = compare_seeds(differences, protocol)
-        words = [comparison_verdict(_seeds_alone(test), alpha=protocol.alpha) for test in tests]
+        words = [comparison_verdict(basis_of(test, (nan, nan)), alpha=protocol.alpha) for test in tests]
         verdicts = dict(zip(baselines, words, strict=True))
         means = dict(zip(baselines, (test.paired.mean for test in tests), strict=True))
         changed = [name for name in baselines if rows and verdicts[name] != rows[0]["verdicts"][name]]
@@ -57,10 +55,6 @@ def _differences(evidence: Evidence, baselines: list[str]) -> Iterator[tuple[str
     for place, group in enumerate(evidence.groups):
         if len(evidence.groups) > 1:
             yield f"without {evidence.group_title(group)}", np.delete(accuracy, place, axis=1).mean(axis=1)
-
-
-def _seeds_alone(test: Comparison) -> Basis:
-    return Basis(test.p_holm, test.paired.interval, (nan, nan), test.equivalence_p)
 
 
 def interaction(evidence: Evidence, protocol: Protocol) -> dict[str, Any] | None:

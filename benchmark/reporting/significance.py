@@ -17,6 +17,7 @@ from benchmark.reporting.evidence import Evidence, read_evidence
 from benchmark.reporting.freshness import FORMAT, content_key
 from benchmark.reporting.pages import significance_page
 from benchmark.reporting.robustness import interaction, protocol_choices, single_models
+from benchmark.reporting.standings import standings
 from benchmark.reporting.wording import answer_sentence
 
 FILES = ("significance.md", "significance.json")
@@ -33,6 +34,7 @@ def make_significance(ledger: Ledger, protocol: Protocol = PROTOCOL) -> dict[str
     found: dict[str, Any] = {
         **_about(evidence, protocol),
         "comparisons": [to_json(decision) for decision in decisions],
+        "standings": standings(evidence, protocol),
         "interaction": interaction(evidence, protocol),
         "claims": claims(evidence, decisions, protocol),
         "printed": printed_numbers(evidence, protocol),

@@ -29,7 +29,7 @@ def answer_sentence(found: Values) -> str:
     groups: dict[str, list[str]] = {}
     for row in rows:
         groups.setdefault(row["verdict"], []).append(f"{title_of(found, row['baseline'])} {_size(row)}")
-    parts = [_words(found, word, _listed(groups[word])) for word in SENTENCE if word in groups]
+    parts = [_words(found, word, listed(groups[word])) for word in SENTENCE if word in groups]
     warning = ", but its predictions depend on the batch" if any(row["batch_dependent"] for row in rows) else ""
     return f"{where}: {subject} is {'; '.join(parts)}{warning}."
 
@@ -64,7 +64,8 @@ def _size(row: Values) -> str:
     return f"({points(row['difference'])} points; {needed})"
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Return names as a list in a sentence."""
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 

@@ -6,10 +6,13 @@ fractions of 1. Nothing here reads a file or draws a random number without a `nu
 caller.
 
     paired         t test and exact sign-flip test over seeds
+    unpaired       Welch's t test, for seeds that are not matched
+    quantile       quantiles of t where scipy's import would take too long
     family         several comparisons at once: t, Holm, sign flips, equivalence
     multiplicity   Holm
     equivalence    two one-sided t tests
     bootstrap      crossed bootstrap over seeds and images
+    standing       the best of several, and what is not told apart from it
     interaction    does the order of the methods depend on the pair?
     mcnemar        two single trained models on the same images
     prediction     where would one more run fall?

@@ -19,16 +19,28 @@ PrintedVerdict = Literal["reproduced", "not reproduced", "inconclusive", "other 
 ClaimVerdict = Literal["supported", "direction only", "contradicted", "inconclusive"]
 
 FEWEST_SEEDS = 5
+FEWEST_COMPARED = 3
 
 
 @dataclass(frozen=True)
 class Evidence:
     """What a verdict on method minus baseline rests on; a number that could not be computed is NaN."""
 
+    n_seeds: int
     p_holm: float
     t_interval: Interval
     crossed_interval: Interval
     equivalence_p: float
+
+
+def can_decide(n_seeds: int, t_interval: Interval) -> bool:
+    """Tell whether there are seeds enough to speak of a spread over them.
+
+    Three at least: the spread of two is a single difference. Where the interval is a point, all seeds differ
+    by the same number of images, which tells of coarse steps rather than of certainty: five at least.
+    """
+    low, high = t_interval
+    return n_seeds >= (FEWEST_SEEDS if low == high else FEWEST_COMPARED)
 
 
 def comparison_verdict(evidence: Evidence, *, alpha: float = 0.05) -> ComparisonVerdict:
@@ -40,9 +52,9 @@ def comparison_verdict(evidence: Evidence, *, alpha: float = 0.05) -> Comparison
     3. "better on this test set": Holm's p ≤ alpha and the t interval lies above zero; other images could turn
        it.
     4. "worse" and "worse on this test set": the same below zero.
-    5. "inconclusive": all else, NaN included.
+    5. "inconclusive": all else, NaN included, and everything where `can_decide` says no.
     """
-    if evidence.equivalence_p <= alpha:
+    if evidence.equivalence_p <= alpha and can_decide(evidence.n_seeds, evidence.t_interval):
         return "practically equal"
     direction = significant_direction(evidence, alpha=alpha)
     low, high = evidence.crossed_interval
@@ -54,9 +66,9 @@ def comparison_verdict(evidence: Evidence, *, alpha: float = 0.05) -> Comparison
 
 
 def significant_direction(evidence: Evidence, *, alpha: float = 0.05) -> int:
-    """+1 or -1 when Holm's p ≤ alpha and the t interval lies above or below zero; 0 otherwise."""
+    """+1 or -1 when Holm's p ≤ alpha and the t interval lies above or below zero; 0 otherwise, and with few seeds."""
     low, high = evidence.t_interval
-    if not evidence.p_holm <= alpha:
+    if not evidence.p_holm <= alpha or not can_decide(evidence.n_seeds, evidence.t_interval):
         return 0
     return 1 if low > 0 else -1 if high < 0 else 0
 
@@ -68,13 +80,15 @@ def claim_verdict(evidence: Sequence[Evidence], size: float | None = None, *, al
     2. "direction only": every comparison is significantly above zero, but some t interval excludes the size.
     3. "contradicted": some comparison is significantly below zero; or it is not significantly above zero, and
        its t interval excludes the size or, where the claim has none, the two are practically equal.
-    4. "inconclusive": all else, NaN and an empty list included.
+    4. "inconclusive": all else, NaN, an empty list and too few seeds (`can_decide`) included.
 
     Args:
         evidence: one per baseline, method minus baseline, all of one family.
         size: the difference claimed, in the unit of the intervals.
         alpha: level of every test.
     """
+    if not all(can_decide(one.n_seeds, one.t_interval) for one in evidence):
+        return "inconclusive"
     directions = [significant_direction(one, alpha=alpha) for one in evidence]
     excluded = [size is not None and (size < one.t_interval[0] or size > one.t_interval[1]) for one in evidence]
     if evidence and all(direction > 0 for direction in directions):

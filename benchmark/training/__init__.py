@@ -18,6 +18,7 @@ from benchmark.statistics.metrics import all_metrics
 from benchmark.training.backbone import train_backbone
 from benchmark.training.fit import Outcome
 from benchmark.training.fusion import train_cross_fitted, train_end_to_end, train_on_stored_outputs
+from benchmark.training.latency import milliseconds_per_image
 from benchmark.training.workspace import Workspace
 
 STAGES: dict[str, Callable[[Run, Workspace], Outcome]] = {
@@ -52,6 +53,7 @@ def execute(run: Run, workspace: Workspace) -> Record:
         environment=environment(),
         titles=run.titles,
         batch_dependent=run.batch_dependent,
+        milliseconds=milliseconds_per_image(run, workspace),
     )
     write_run(
         workspace.experiment,

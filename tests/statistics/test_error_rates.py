@@ -291,7 +291,7 @@ def test_better_is_seldom_said_without_an_effect_and_said_with_one(n_replication
             for delta, (low, high) in zip(deltas + effect, crossed + effect, strict=True):
                 (one,) = compare_family(delta.mean(axis=1)[None])
                 both = (float(low), float(high))
-                said.append(comparison_verdict(Evidence(one.p_holm, one.paired.interval, both, one.equivalence_p)))
+                said.append(comparison_verdict(Evidence(10, one.p_holm, one.paired.interval, both, one.equivalence_p)))
     for effect, said in words.items():
         print(f"\neffect {effect}:", {word: said.count(word) / n_replications for word in sorted(set(said))})
     wrong = words[0.0].count("better") + words[0.0].count("worse")

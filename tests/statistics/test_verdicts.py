@@ -7,8 +7,8 @@ import pytest
 
 from benchmark.statistics.verdicts import Evidence, claim_verdict, comparison_verdict, printed_verdict
 
-CLEAR = Evidence(p_holm=0.001, t_interval=(0.8, 1.6), crossed_interval=(0.3, 2.1), equivalence_p=0.99)
-OPEN = Evidence(p_holm=0.2, t_interval=(-0.2, 1.4), crossed_interval=(-0.6, 1.8), equivalence_p=0.6)
+CLEAR = Evidence(n_seeds=10, p_holm=0.001, t_interval=(0.8, 1.6), crossed_interval=(0.3, 2.1), equivalence_p=0.99)
+OPEN = Evidence(n_seeds=10, p_holm=0.2, t_interval=(-0.2, 1.4), crossed_interval=(-0.6, 1.8), equivalence_p=0.6)
 
 
 def mirrored(evidence: Evidence) -> Evidence:
@@ -31,14 +31,32 @@ def test_worse_mirrors_better() -> None:
 
 
 def test_a_difference_inside_the_margin_is_practically_equal_even_when_it_is_not_zero() -> None:
-    small = Evidence(p_holm=0.001, t_interval=(0.1, 0.3), crossed_interval=(0.05, 0.35), equivalence_p=0.001)
+    small = Evidence(
+        n_seeds=10, p_holm=0.001, t_interval=(0.1, 0.3), crossed_interval=(0.05, 0.35), equivalence_p=0.001
+    )
     assert comparison_verdict(small) == "practically equal"
     assert comparison_verdict(replace(OPEN, equivalence_p=0.04)) == "practically equal"
 
 
 def test_numbers_that_could_not_be_computed_decide_nothing() -> None:
     assert comparison_verdict(OPEN) == "inconclusive"
-    assert comparison_verdict(Evidence(nan, (nan, nan), (nan, nan), nan)) == "inconclusive"
+    assert comparison_verdict(Evidence(10, nan, (nan, nan), (nan, nan), nan)) == "inconclusive"
+
+
+def test_few_seeds_decide_nothing() -> None:
+    equal = replace(OPEN, equivalence_p=0.0)
+    for evidence, word in ((CLEAR, "better"), (mirrored(CLEAR), "worse"), (equal, "practically equal")):
+        assert comparison_verdict(replace(evidence, n_seeds=3)) == word
+        assert comparison_verdict(replace(evidence, n_seeds=2)) == "inconclusive"
+    assert claim_verdict([replace(CLEAR, n_seeds=3)]) == "supported"
+    assert claim_verdict([CLEAR, replace(CLEAR, n_seeds=2)]) == "inconclusive"
+    assert claim_verdict([replace(mirrored(CLEAR), n_seeds=2)]) == "inconclusive"
+
+
+def test_differences_that_are_all_alike_need_five_seeds() -> None:
+    alike = replace(CLEAR, t_interval=(1.0, 1.0), p_holm=0.0)
+    assert comparison_verdict(replace(alike, n_seeds=4)) == "inconclusive"
+    assert comparison_verdict(replace(alike, n_seeds=5)) == "better"
 
 
 def test_alpha_is_the_callers() -> None:
@@ -52,7 +70,7 @@ def test_a_claim_is_supported_by_all_of_its_comparisons() -> None:
     assert claim_verdict([CLEAR, CLEAR], 4.0) == "direction only"
     assert claim_verdict([CLEAR, OPEN]) == "inconclusive"
     assert claim_verdict([]) == "inconclusive"
-    assert claim_verdict([Evidence(nan, (nan, nan), (nan, nan), nan)], 4.0) == "inconclusive"
+    assert claim_verdict([Evidence(10, nan, (nan, nan), (nan, nan), nan)], 4.0) == "inconclusive"
 
 
 def test_a_claim_is_contradicted_by_one_of_its_comparisons() -> None:

@@ -1,0 +1,45 @@
+"""Which backbone and which method is the best, and which are not told apart from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmark.reporting.accuracy import SELECTION
+from benchmark.reporting.comparisons import Protocol
+from benchmark.reporting.evidence import Evidence, Floats
+from benchmark.statistics.standing import top_arms
+
+
+def standings(evidence: Evidence, protocol: Protocol) -> dict[str, dict[str, Any]]:
+    """Return the top of the backbones, of the methods on the mean over pairs, and of the methods pair by pair.
+
+    Each of the three is a family of its own; a method whose predictions depend on the batch is in none.
+    """
+    backbones = list(evidence.ledger.experiment["main"]["backbones"])
+    methods = [method for method in evidence.methods if method not in evidence.batch_dependent]
+    alone = np.array([[_alone(evidence, name, seed) for seed in evidence.seeds] for name in backbones])
+    found = {"backbones": _family(backbones, [None], alone[None], protocol)}
+    if methods:
+        fused = np.stack([evidence.metric(method) for method in methods], axis=1)
+        found["methods"] = _family(methods, [None], fused.mean(axis=0)[None], protocol)
+        found["per_pair"] = _family(methods, evidence.groups, fused, protocol)
+    return found
+
+
+def _alone(evidence: Evidence, name: str, seed: int) -> float:
+    return 100 * evidence.records[None, (name,), seed].metrics[SELECTION]["accuracy"]
+
+
+def _family(names: list[str], pairs: Sequence[Any], accuracies: Floats, protocol: Protocol) -> dict[str, Any]:
+    """Return the top of each pair: (P, M, S) accuracies of the named arms."""
+    tops = top_arms(accuracies, alpha=protocol.alpha)
+    return {
+        "compared": names,
+        "comparisons": len(pairs) * len(names) * (len(names) - 1) // 2,
+        "groups": [
+            {"pair": pair, "top": [names[place] for place in top]} for pair, top in zip(pairs, tops, strict=True)
+        ],
+    }

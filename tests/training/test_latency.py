@@ -1,0 +1,85 @@
+"""The time of one image: what is timed, what is added up, and that it is no part of a run's identity."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from dataclasses import replace
+
+import pytest
+
+from benchmark.config import load_config
+from benchmark.engine.experiment import Request, finished_runs, run_experiment
+from benchmark.ledger import load_ledger
+from benchmark.plan import Run
+from benchmark.training import latency
+from benchmark.training.latency import milliseconds_per_image
+from benchmark.training.workspace import Workspace
+from tests.conftest import TINY
+
+
+class Quiet:
+    def planned(self, runs: object, to_do: object) -> None:
+        pass
+
+    def ended(self, run: Run, outcome: object) -> None:
+        pass
+
+
+Done = tuple[dict[str, Run], Workspace]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("latency")
+    settings = load_config("demo", {**TINY, "methods": ["late", "joint"], "backbones": ["resnet18", "resnet18#2"]})
+    request = Request(settings, "timed", folder / "results", folder / "data", device="cpu", workers=1)
+    run_experiment(request, Quiet())
+    runs, workspace = finished_runs(request)
+    return {run.method or run.backbones[0]: run for run in runs}, workspace
+
+
+def test_every_run_is_timed_and_a_fused_one_takes_longer_than_its_networks(done: Done) -> None:
+    _, workspace = done
+    times = {
+        record.method or record.backbones[0]: record.milliseconds
+        for record in load_ledger(workspace.experiment).records
+    }
+    assert all(value > 0 for value in times.values())
+    assert times["late"] > times["resnet18"] + times["resnet18#2"]
+
+
+def clock(monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
+    """Let the i-th timed batch take `seconds[i]`."""
+    ends = itertools.accumulate(seconds)
+    readings = iter([reading for end, taken in zip(ends, seconds, strict=True) for reading in (end - taken, end)])
+    monkeypatch.setattr(latency.time, "perf_counter", lambda: next(readings))
+
+
+def test_the_median_batch_counts_and_the_first_is_not_timed(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, workspace = done
+    calls: list[tuple[int, int]] = []
+    monkeypatch.setattr(latency, "_on_images", lambda *_: lambda rows, batch: calls.append((len(rows), batch)))
+    seconds = [0.9, 0.2, 0.1, 0.3, 0.2]
+    clock(monkeypatch, seconds)
+    run = runs["resnet18"]
+    batch = run.hyperparameters["batch_size"]
+    images = min(batch, 56)
+    assert milliseconds_per_image(run, workspace) == pytest.approx(1000 * statistics.median(seconds) / images, rel=1e-5)
+    assert calls == [(images, batch)] * 6
+
+
+def test_a_frozen_method_adds_its_backbones(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, workspace = done
+    run = runs["late"]
+    images = min(run.hyperparameters["batch_size"], 56)
+    branches = [r.milliseconds for r in load_ledger(workspace.experiment).records if r.kind == "backbone"]
+    clock(monkeypatch, [images / 1000] * 5)
+    assert milliseconds_per_image(run, workspace) == pytest.approx(1 + sum(filter(None, branches)), rel=1e-6)
+
+
+def test_a_method_on_backbones_that_were_not_timed_has_no_time(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, workspace = done
+    untimed = [replace(record, milliseconds=None) for record in load_ledger(workspace.experiment).records]
+    monkeypatch.setattr(latency, "read_record", lambda _, run_id: next(r for r in untimed if r.run_id == run_id))
+    assert milliseconds_per_image(runs["late"], workspace) is None
