@@ -1,10 +1,11 @@
-"""Commands that read a ledger: table, report, power, audit."""
+"""Commands that read a ledger: table, compare, report, power, audit."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +26,12 @@ from benchmark.cli.options import (
 )
 from benchmark.ledger import experiment_folder, load_ledger
 
+if TYPE_CHECKING:
+    from benchmark.reporting.tables import Table
+
+TableFormat = Annotated[str | None, typer.Option("--format", help="markdown, latex, csv or json.")]
+ColumnList = Annotated[str | None, typer.Option("--columns", help="Their keys, separated by commas.")]
+
 
 @app.command()
 def table(
@@ -32,18 +39,65 @@ def table(
     profile: Profile = "demo",
     dataset: Dataset = None,
     experiment: Experiment = None,
-    table_format: Annotated[str, typer.Option("--format", help="markdown or latex.")] = "markdown",
+    table_format: TableFormat = None,
+    column_list: ColumnList = None,
     results_dir: ResultsDir = Path("results"),
+    reports_dir: ReportsDir = Path("reports"),
 ) -> None:
-    """Print a table from the ledger to standard output.
+    """Print a table from the ledger: as the terminal has room for it, as Markdown where the output is no terminal.
 
-    Example: ferfuse table 2 --experiment demo --format latex
+    Tables 1 and 2 have the columns accuracy, interval, n, paper, verdict, parameters, macs and milliseconds; CSV and
+    JSON hold the unrounded numbers. Verdicts are those of the report, where it is of this very ledger.
+
+    Example: ferfuse table 2 --experiment demo --columns accuracy,n,milliseconds --format latex
     """
-    from benchmark.reporting.formats import render
-    from benchmark.reporting.report import make_table
+    from benchmark.reporting.report import current_verdicts, make_table
 
     folder = experiment_folder(results_dir, experiment or experiment_name(profile, dataset))
-    typer.echo(render(make_table(number, load_ledger(folder)), table_format), nl=False)
+    ledger = load_ledger(folder)
+    made = make_table(number, ledger, current_verdicts(ledger, reports_dir))
+    _show(made, table_format, column_list)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="A: an experiment's name, or the folder of a ledger.")],
+    second: Annotated[str, typer.Argument(help="B: likewise.")],
+    table_format: TableFormat = None,
+    column_list: ColumnList = None,
+    results_dir: ResultsDir = Path("results"),
+) -> None:
+    """Print two ledgers side by side (two machines, versions, settings or data sets): which cells differ beyond noise.
+
+    Cells are paired by seed where data and seeds are the same, and compared by Welch's test otherwise.
+
+    Example: ferfuse compare demo results/reference --format csv
+    """
+    from benchmark.reporting.side_by_side import compare_ledgers
+
+    ledgers = [load_ledger(_ledger_folder(text, results_dir)) for text in (first, second)]
+    _show(compare_ledgers(*ledgers), table_format, column_list)
+
+
+def _ledger_folder(text: str, results_dir: Path) -> Path:
+    """Return the folder that holds an experiment, where the text is one, and else the experiment of that name."""
+    return Path(text) if (Path(text) / "experiment.json").is_file() else experiment_folder(results_dir, text)
+
+
+def _show(table: Table, table_format: str | None, column_list: str | None) -> None:
+    """Print a table in a format, or as the terminal has room for it; Markdown where the output is no terminal."""
+    from benchmark.reporting.formats import render
+
+    if column_list is not None:
+        table = table.choose([key.strip() for key in column_list.split(",")])
+    if table_format is None and sys.stdout.isatty():
+        from rich.console import Console
+
+        from benchmark.reporting.terminal import print_table
+
+        print_table(table, Console())
+    else:
+        typer.echo(render(table, table_format or "markdown"), nl=False)
 
 
 @app.command()
@@ -55,18 +109,21 @@ def report(
     results_dir: ResultsDir = Path("results"),
     reports_dir: ReportsDir = Path("reports"),
     margin: Margin = 0.5,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Set all of it as report.pdf too; needs pdflatex.")] = False,
 ) -> None:
-    """Write all tables of an experiment, as Markdown and LaTeX, and the verdict on every comparison and claim.
+    """Write all tables of an experiment (Markdown, LaTeX, CSV, JSON) and the verdict on every comparison and claim.
 
-    Example: ferfuse report --experiment demo
+    Example: ferfuse report --experiment demo --pdf
     """
-    from benchmark.reporting.report import refresh_verdicts, write_report
+    from benchmark.reporting.report import refresh_verdicts, write_document, write_report
 
     folder = ledger or experiment_folder(results_dir, experiment or experiment_name(profile, dataset))
     loaded = load_ledger(folder)
     for path in write_report(loaded, reports_dir, margin):
         typer.echo(f"wrote {path}")
     typer.echo(refresh_verdicts(loaded, reports_dir))
+    if pdf:
+        typer.echo(f"wrote {write_document(loaded, reports_dir)}")
 
 
 @app.command()

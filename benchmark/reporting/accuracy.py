@@ -27,6 +27,7 @@ SELECTION = "validation_selected"
 PAPER_METHODS = ("late", "early", "joint", "attention-fusion", "attention-fusion-without-local")
 SPREAD_NOTE = "± is the sample standard deviation over n seeds (ddof = 1), not an interval."
 INTERVAL_NOTE = "The 95 % interval is that of the mean over seeds, by Student's t, and about this test set alone."
+TIME_NOTE = "Milliseconds per image: test batches of the training size, from decoded images, networks included; on {}."
 BATCH_NOTE = f"{BATCH} Each prediction depends on the other images of its batch; evaluated in file order."
 
 
@@ -214,7 +215,7 @@ def _numbers(row: Row, ledger: Ledger) -> list[Cell]:
         Cell(),
         Cell(f"{row.parameters / 1e6:.2f}", (row.parameters,)),
         Cell(f"{row.macs / 1e6:.1f}", (row.macs,)),
-        spread_cell(row.milliseconds),
+        spread_cell(row.milliseconds, form=".3f"),
     ]
 
 
@@ -232,6 +233,8 @@ def _notes(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
     notes = [SPREAD_NOTE]
     if any(row.n > 1 for row in rows):
         notes.append(INTERVAL_NOTE)
+    if any(row.milliseconds for row in rows):
+        notes.append(TIME_NOTE.format(", ".join(sorted({record.device for record in ledger.records}))))
     if not is_comparable(ledger) and any(row.printed for row in rows):
         title = ledger.experiment["dataset"]["title"]
         notes.append(f"{OTHER_DATA} The paper's number is about RAF-DB; it cannot be compared with one on {title}.")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.config import UserError, nearest
-from benchmark.reporting.tables import Cell, Table, Value
+from benchmark.reporting.tables import Cell, Column, Table, Value
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 SPECIAL_IN_LATEX = {
@@ -28,11 +33,11 @@ SPECIAL_IN_LATEX = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     '"': "''",
-    "`": r"\textasciigrave{}",
+    "`": r"\`{}",
     "±": r"$\pm$",
     "×": r"$\times$",
     "≈": r"$\approx$",
-    "†": r"\textsuperscript{\dag}",
+    "†": r"$^{\dagger}$",
     "*": r"\textsuperscript{*}",
     "–": "--",
     "—": "---",
@@ -42,6 +47,7 @@ SPECIAL_IN_LATEX = {
     "→": r"$\to$",
     "⊗": r"$\otimes$",
 }
+MINUS = re.compile(r"(?<![\w)])-(?=\d)")
 LAST_LATIN = "\u017f"
 SPECIAL_IN_MARKDOWN = "\\`*_|<>&$[]~"
 ROWS_ON_A_PAGE = 42
@@ -75,7 +81,7 @@ def to_markdown(table: Table) -> str:
     ]
     aligned = ["right" if column.kind == "number" else "left" for column in shown.columns]
     grid = tabulate(body, headers=shown.header, tablefmt="pipe", disable_numparse=True, colalign=aligned)
-    notes = "\n".join(f"- {escape_markdown(note)}" for note in table.notes)
+    notes = "\n".join(f"- {escape_markdown(note)}" for note in shown.notes)
     return f"**Table {table.number}. {escape_markdown(table.title)}**\n\n{grid}\n\n{notes}\n"
 
 
@@ -85,7 +91,17 @@ def to_latex(table: Table) -> str:
     What is wider than the text is scaled down to it. What is longer than a page goes on in a second table of the
     same number, cut between groups.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    shown = table.without_empty_columns()
+    return (
+        latex_environment()
+        .get_template("table.tex")
+        .render(table=shown, pages=_pages(shown), headings=list(map(_heading, shown.columns, shown.header_lines())))
+    )
+
+
+def latex_environment() -> Environment:
+    """Return how templates of LaTeX are filled in: `<% %>` and `<< >>`, which LaTeX does not use itself."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # the other formats do without
 
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -101,8 +117,7 @@ def to_latex(table: Table) -> str:
     )
     environment.filters["latex"] = escape_latex
     environment.filters["cell"] = _in_latex
-    shown = table.without_empty_columns()
-    return environment.get_template("table.tex").render(table=shown, pages=_pages(shown))
+    return environment
 
 
 def to_csv(table: Table) -> str:
@@ -153,8 +168,15 @@ def _in_markdown(cell: Cell, is_name: bool) -> str:
 
 
 def _in_latex(cell: Cell) -> str:
-    text = escape_latex(cell.text)
+    text = MINUS.sub("$-$", escape_latex(cell.text))
+    text = f"{{}}{text}" if text.startswith("[") else text  # the \\ before would take it as its option
     return " ".join(filter(None, [rf"\textbf{{{text}}}" if cell.is_best else text, *map(escape_latex, cell.marks)]))
+
+
+def _heading(column: Column, lines: list[str]) -> str:
+    """Return the words above a column, the last line beside those of the other columns."""
+    text = r" \\ ".join(map(escape_latex, lines))
+    return text if len(lines) == 1 else rf"\shortstack[{'r' if column.kind == 'number' else 'l'}]{{{text}}}"
 
 
 def _values(table: Table) -> list[dict[str, Value]]:

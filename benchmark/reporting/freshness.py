@@ -24,10 +24,16 @@ def content_key(ledger: Ledger) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def current_significance(ledger: Ledger, significance: Path) -> dict[str, Any] | None:
+def current_values(ledger: Ledger, significance: Path) -> dict[str, Any] | None:
     """Return what a `significance.json` holds that was made from this very ledger, None for any other."""
     try:
         values: dict[str, Any] = json.loads(significance.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return values if values.get("ledger") == content_key(ledger) else None
+
+
+def current_answer(ledger: Ledger, significance: Path) -> str | None:
+    """Return the answer of such a file."""
+    values = current_values(ledger, significance)
+    return str(values["answer"]) if values else None

@@ -30,6 +30,12 @@ FLAG_NOTE = (
 
 def significance_page(found: Values) -> str:
     """Return `significance.md`: the answer, what it is about, and the tables."""
+    head = [found["answer"], *about_sentences(found)]
+    return "\n\n".join([*head, *(to_markdown(table).strip() for table in verdict_tables(found).values())]) + "\n"
+
+
+def about_sentences(found: Values) -> list[str]:
+    """Return what the verdicts are about, what the paper's numbers are to them, and the ranking where there is one."""
     margin, alpha = found["protocol"]["margin"], found["protocol"]["alpha"]
     about = (
         f"Experiment {found['experiment']}, profile {found['profile']}: {data_text(found)}, {found['n_images']} test "
@@ -43,24 +49,31 @@ def significance_page(found: Values) -> str:
         else "Absolute numbers are compared on RAF-DB only, and these are other data: of the paper's claims the "
         "direction alone is tested."
     )
-    writers: list[Callable[[Values], Table | None]] = [
-        lambda v: _family_table(v, "primary", "Attention fusion against its baselines, mean over pairs"),
-        lambda v: _family_table(v, "best-single", "Fusion against the better network alone, chosen on validation"),
-        lambda v: _family_table(v, "further", "Further methods against late, early and joint fusion, mean over pairs"),
-        lambda v: _family_table(v, "readings", "Readings of the attention against the default reading"),
-        _claim_table,
-        _printed_table,
-        _closing_table,
-        _choices_table,
-        lambda v: _family_table(v, "per-pair", "Pair by pair: exploratory"),
-        _power_table,
-        _optimism_table,
-        _single_models_table,
-    ]
-    tables = [table for write in writers if (table := write(found)) is not None]
-    numbered = [replace(table, number=f"S{place}") for place, table in enumerate(tables, start=1)]
-    head = [found["answer"], about, compared, _ranking(found)]
-    return "\n\n".join([*filter(None, head), *(to_markdown(table).strip() for table in numbered)]) + "\n"
+    return list(filter(None, [about, compared, _ranking(found)]))
+
+
+def verdict_tables(found: Values) -> dict[str, Table]:
+    """Return the tables of verdicts by what they are about, numbered from S1; those without rows are left out."""
+    writers: dict[str, Callable[[Values], Table | None]] = {
+        "primary": lambda v: _family_table(v, "primary", "Attention fusion against its baselines, mean over pairs"),
+        "best-single": lambda v: _family_table(
+            v, "best-single", "Fusion against the better network alone, chosen on validation"
+        ),
+        "further": lambda v: _family_table(
+            v, "further", "Further methods against late, early and joint fusion, mean over pairs"
+        ),
+        "readings": lambda v: _family_table(v, "readings", "Readings of the attention against the default reading"),
+        "claims": _claim_table,
+        "printed": _printed_table,
+        "closing": _closing_table,
+        "choices": _choices_table,
+        "per-pair": lambda v: _family_table(v, "per-pair", "Pair by pair: exploratory"),
+        "power": _power_table,
+        "optimism": _optimism_table,
+        "single-models": _single_models_table,
+    }
+    tables = {name: table for name, write in writers.items() if (table := write(found)) is not None}
+    return {name: replace(table, number=f"S{place}") for place, (name, table) in enumerate(tables.items(), start=1)}
 
 
 def _ranking(found: Values) -> str:

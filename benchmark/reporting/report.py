@@ -11,7 +11,7 @@ from benchmark.ledger import Ledger, write_text
 from benchmark.reporting.accuracy import backbone_table, fusion_table
 from benchmark.reporting.controls import control_table
 from benchmark.reporting.formats import render
-from benchmark.reporting.freshness import current_significance
+from benchmark.reporting.freshness import current_answer, current_values
 from benchmark.reporting.judgement import FAMILY_OF, with_verdicts
 from benchmark.reporting.readings import FAMILY, reading_table
 from benchmark.reporting.selection import selection_table
@@ -45,7 +45,7 @@ def make_table(number: int, ledger: Ledger, found: dict[str, Any] | None = None)
 
 def current_verdicts(ledger: Ledger, reports_dir: Path) -> dict[str, Any] | None:
     """Return the verdicts that the report of an experiment holds, None where they are not of this very ledger."""
-    return current_significance(ledger, reports_dir / ledger.name / "significance.json")
+    return current_values(ledger, reports_dir / ledger.name / "significance.json")
 
 
 def write_report(ledger: Ledger, reports_dir: Path, margin: float = 0.5) -> list[Path]:
@@ -85,19 +85,33 @@ def refresh_verdicts(ledger: Ledger, reports_dir: Path) -> str:
     Verdicts of this very ledger stay as they are. Where the ledger allows none, older ones are removed, since they
     would stand beside newer tables.
     """
-    found = current_verdicts(ledger, reports_dir)
-    if found is None:
-        from benchmark.reporting.significance import FILES, write_significance
+    folder = reports_dir / ledger.name
+    answer = current_answer(ledger, folder / "significance.json")
+    if answer is not None:
+        return answer
+    from benchmark.reporting.significance import FILES, write_significance
 
-        try:
-            write_significance(ledger, reports_dir)
-        except UserError as error:
-            for name in FILES:
-                (reports_dir / ledger.name / name).unlink(missing_ok=True)
-            return f"No verdicts: {error}"
-        found = current_verdicts(ledger, reports_dir)
+    try:
+        write_significance(ledger, reports_dir)
+    except UserError as error:
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+        return f"No verdicts: {error}"
+    return str(current_answer(ledger, folder / "significance.json"))
+
+
+def write_document(ledger: Ledger, reports_dir: Path) -> Path:
+    """Write `reports_dir/<experiment>/report.pdf` from a ledger whose verdicts are written, and return its path.
+
+    Raises:
+        UserError: there is no pdflatex, or it lacks a package.
+    """
+    from benchmark.reporting.document import write_pdf
+
+    found = current_verdicts(ledger, reports_dir)
     assert found is not None
-    return str(found["answer"])
+    tables = [make_table(number, ledger, found) for number in available_tables(ledger)]
+    return write_pdf(ledger, found, tables, reports_dir / ledger.name)
 
 
 def available_tables(ledger: Ledger) -> list[int]:

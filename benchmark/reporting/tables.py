@@ -6,6 +6,7 @@ Markdown, LaTeX, CSV, JSON, the terminal and the page are all written from this 
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -88,6 +89,15 @@ class Table:
         """How many columns, from the left, hold names."""
         return sum(column.kind == "name" for column in self.columns)
 
+    def header_lines(self) -> list[list[str]]:
+        """Return the words above each column in lines that are no longer than its longest cell, or word."""
+        found = []
+        for place, column in enumerate(self.columns):
+            words = column.title.split() or [""]
+            longest = max([*map(len, words), *(len(row[place].shown) for row in self.rows)])
+            found.append(textwrap.wrap(column.title, longest) or [""])
+        return found
+
     def groups(self) -> list[list[list[Cell]]]:
         """Return the rows in groups; one group where the table has none."""
         found: list[list[list[Cell]]] = []
@@ -120,8 +130,12 @@ class Table:
         return self._at(filled)
 
     def _at(self, places: Sequence[int]) -> Table:
-        columns = [self.columns[place] for place in places]
-        return replace(self, columns=columns, rows=[[row[place] for place in places] for row in self.rows])
+        """Keep some columns; a note on a mark that no cell bears any more goes with the others."""
+        rows = [[row[place] for place in places] for row in self.rows]
+        gone = {mark for row in self.rows for cell in row for mark in cell.marks}
+        gone -= {mark for row in rows for cell in row for mark in cell.marks}
+        notes = [note for note in self.notes if note[:1] not in gone]
+        return replace(self, columns=[self.columns[place] for place in places], rows=rows, notes=notes)
 
 
 def text_table(title: str, header: Sequence[str], body: Sequence[Sequence[str]], notes: list[str], names: int) -> Table:
@@ -140,12 +154,13 @@ def number_cell(value: float | None, form: str) -> Cell:
     return Cell() if value is None else Cell(format(value, form), (value,))
 
 
-def spread_cell(values: Sequence[float], marks: Sequence[str] = ()) -> Cell:
+def spread_cell(values: Sequence[float], marks: Sequence[str] = (), form: str = ".2f") -> Cell:
     """Return a cell of mean ± sample standard deviation, the mean alone where there is one value."""
     if not values:
         return Cell("", (None, None))
     mean, sd = mean_and_sd(values)
-    return Cell(f"{mean:.2f}" + (f" ± {sd:.2f}" if sd is not None else ""), (mean, sd), tuple(marks))
+    text = " ± ".join(format(value, form) for value in (mean, sd) if value is not None)
+    return Cell(text, (mean, sd), tuple(marks))
 
 
 def spread_column(key: str, title: str) -> Column:

@@ -32,6 +32,15 @@ METHODS = {
     "early:partner=shuffled": "Early fusion (partner=shuffled)",
     "own": "50%_a&b <i>",
 }
+SIZES = {
+    "resnet18": (11_180_103, 37_220_352),
+    "resnet18#2": (11_180_103, 37_220_352),
+    "resnet34": (21_288_263, 75_018_240),
+    "vgg13": (9_444_679, 228_802_560),
+    "wide-resnet18": (44_000_000, 148_000_000),
+}
+HEAD = (600_000, 1_200_000)
+UNTIMED = "wide-resnet18"
 PAIRS = [("vgg13", "resnet34"), ("resnet18", "resnet34"), ("resnet18", "vgg13"), ("resnet18", "resnet18#2")]
 IMAGES = 90
 
@@ -74,7 +83,15 @@ def records() -> list[tuple[Record, pd.DataFrame]]:
                 record = make_record("fusion", method, list(pair), seed, 0, titles=titles)
                 parents = [ids[name, seed] for name in pair]
                 made.append((dataclasses.replace(record, parents=parents), predictions(rng, 2.0)))
-    return [(with_metrics(record, frame), frame) for record, frame in made]
+    return [(with_cost(with_metrics(record, frame)), frame) for record, frame in made]
+
+
+def with_cost(record: Record) -> Record:
+    """Give a record the size of its networks and, but for one backbone, a time that differs by seed."""
+    networks = [SIZES[name] for name in record.backbones]
+    parameters, macs = (sum(sizes) for sizes in zip(*networks, *[HEAD] * (record.method is not None), strict=True))
+    milliseconds = None if UNTIMED in record.backbones else macs / 2e8 * (1 + 0.1 * record.seed)
+    return dataclasses.replace(record, parameters=parameters, macs=macs, milliseconds=milliseconds)
 
 
 def finding(record: Record, rng: np.random.Generator) -> dict[str, object]:

@@ -6,8 +6,6 @@ The ledger itself is written by tests/golden/make_ledger.py.
 
 import dataclasses
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -201,25 +199,3 @@ def test_latex_escapes_every_special_character() -> None:
     assert escape_latex("a&b_50%#$^~{}\\<>") == (
         r"a\&b\_50\%\#\$\textasciicircum{}\textasciitilde{}\{\}\textbackslash{}\textless{}\textgreater{}"
     )
-
-
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on this machine to compile the tables with")
-def test_latex_compiles(ledger: Ledger, tmp_path: Path) -> None:
-    for path in write_report(ledger, tmp_path):
-        shutil.copy(path, tmp_path)
-    (tmp_path / "paper.tex").write_text(
-        r"\documentclass{article}\usepackage{booktabs,multirow,graphicx}\begin{document}"
-        + "".join(rf"\input{{table{number}.tex}}" for number in range(1, 6))
-        + r"\end{document}"
-    )
-    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-2000:]
-
-
-def test_titles_are_kept_apart_from_markup(tmp_path: Path) -> None:
-    record = make_record("fusion", "own", ["a", "b"], 0, 0.5)
-    record = dataclasses.replace(record, titles={"method": "<b>|x`", "backbones": ["A", "B"]})
-    write_ledger(tmp_path / "odd", [record])
-    line = to_markdown(make_table(2, load_ledger(tmp_path / "odd"))).splitlines()[4]
-    assert line.startswith(r"| \<b\>\|x\`")

@@ -1,0 +1,183 @@
+"""Two ledgers side by side: which cells differ by more than their noise over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.config import UserError
+from benchmark.ledger import Ledger, Record
+from benchmark.reporting.accuracy import PAPER_METHODS, SELECTION, data_name, in_order
+from benchmark.reporting.evidence import by_cell
+from benchmark.reporting.tables import Cell, Column, Table, name_cell, number_cell, spread_cell, spread_column
+from benchmark.reporting.wording import counted, listed, p_value, points, signed_interval
+from benchmark.statistics.multiplicity import holm
+from benchmark.statistics.paired import PairedTest, paired_t_test
+from benchmark.statistics.unpaired import welch_t_test
+from benchmark.statistics.verdicts import can_decide
+
+ALPHA = 0.05
+SHOWN = 6
+CellName = tuple[str, tuple[str, ...]]
+BySeed = dict[int, Record]
+
+
+@dataclass(frozen=True)
+class CellPair:
+    """One cell of two ledgers: its runs by seed in each, and the test of first minus second, in percentage points."""
+
+    name: CellName
+    first: BySeed
+    second: BySeed
+    is_paired: bool
+
+    @property
+    def test(self) -> PairedTest:
+        """Paired over the seeds where data and seeds are the same, Welch's test otherwise."""
+        if self.is_paired:
+            return paired_t_test([_percent(self.first[s]) - _percent(self.second[s]) for s in sorted(self.first)])
+        return welch_t_test(_by_seed(self.first), _by_seed(self.second))
+
+
+def compare_ledgers(first: Ledger, second: Ledger) -> Table:
+    """Return a row for every cell that both ledgers have, with difference, interval and verdict under one correction.
+
+    Raises:
+        UserError: they have no cell in common, or one has two runs of a cell.
+    """
+    cells_a, cells_b = _cells(first), _cells(second)
+    common = [name for name in cells_a if name in cells_b]
+    if not common:
+        raise UserError(
+            f"'{first.name}' and '{second.name}' have no method on the same networks in common; "
+            "compare ledgers that share some"
+        )
+    same_data = first.experiment["dataset"]["digest"] == second.experiment["dataset"]["digest"]
+    pairs = [
+        CellPair(name, cells_a[name], cells_b[name], same_data and cells_a[name].keys() == cells_b[name].keys())
+        for name in common
+    ]
+    tests = [pair.test for pair in pairs]
+    adjusted = [float(p) for p in holm([test.p_value for test in tests])]
+    rows = [_row(pair, test, p) for pair, test, p in zip(pairs, tests, adjusted, strict=True)]
+    decided = sum(row[-1].text in ("higher", "lower") for row in rows)
+    title = (
+        f"A beside B: {decided} of {counted(len(rows), 'cell')} differ beyond their noise; accuracy (%) on test, "
+        "epoch selected on validation"
+    )
+    lonely = {"A": [n for n in cells_a if n not in cells_b], "B": [n for n in cells_b if n not in cells_a]}
+    notes = [*_about(first, second), *_how(pairs), *_alone(lonely), *_changed_settings(first, second)]
+    return Table("C", title, _columns(), rows, notes, grouped=True)
+
+
+def _cells(ledger: Ledger) -> dict[CellName, BySeed]:
+    """Return the runs of every cell by seed, backbones first and then the paper's methods."""
+    found: dict[CellName, BySeed] = {}
+    for (method, backbones, seed), record in by_cell(ledger).items():
+        found.setdefault((method or "", backbones), {})[seed] = record
+    methods = in_order(dict.fromkeys(method for method, _ in found), ["", *PAPER_METHODS])
+    return {name: runs for method in methods for name, runs in found.items() if name[0] == method}
+
+
+def _percent(record: Record) -> float:
+    return 100 * record.metrics[SELECTION]["accuracy"]
+
+
+def _by_seed(runs: BySeed) -> list[float]:
+    return [_percent(runs[seed]) for seed in sorted(runs)]
+
+
+def _columns() -> list[Column]:
+    return [
+        Column("method", "Method", ("method", "method_title"), kind="name"),
+        Column("networks", "Networks", ("backbones", "networks"), kind="name"),
+        spread_column("a", "A (%)"),
+        Column("n_a", "n"),
+        spread_column("b", "B (%)"),
+        Column("n_b", "n"),
+        Column("difference", "A - B (points)"),
+        Column("interval", "95 % interval", ("interval_low", "interval_high"), gives_way=1),
+        Column("p_holm", "p (Holm)", gives_way=2),
+        Column("test", "Test", kind="word", gives_way=3),
+        Column("verdict", "A is", kind="word"),
+    ]
+
+
+def _row(pair: CellPair, test: PairedTest, p_holm: float) -> list[Cell]:
+    method, backbones = pair.name
+    titles = next(iter(pair.first.values())).titles
+    networks, spec = " + ".join(titles["backbones"]), " + ".join(backbones)
+    has_spread = test.p_value == test.p_value
+    return [
+        name_cell(titles["method"] or "Alone", method or "backbones", titles["method"] or "Alone"),
+        name_cell(networks, spec, networks),
+        spread_cell(_by_seed(pair.first)),
+        number_cell(len(pair.first), "d"),
+        spread_cell(_by_seed(pair.second)),
+        number_cell(len(pair.second), "d"),
+        Cell(points(test.mean), (test.mean,)),
+        Cell(signed_interval(test.interval), test.interval) if has_spread else Cell("", (None, None)),
+        Cell(p_value(p_holm), (p_holm,)) if has_spread else Cell(),
+        name_cell("paired" if pair.is_paired else "Welch"),
+        name_cell(_verdict(pair, test, p_holm)),
+    ]
+
+
+def _verdict(pair: CellPair, test: PairedTest, p_holm: float) -> str:
+    if pair.is_paired and all(_percent(pair.first[s]) == _percent(pair.second[s]) for s in pair.first):
+        return "identical"
+    if not can_decide(test.n_seeds, test.interval):
+        return "open: too few seeds"
+    if p_holm > ALPHA:
+        return "not told apart"
+    return "higher" if test.mean > 0 else "lower"
+
+
+def _about(first: Ledger, second: Ledger) -> list[str]:
+    return [
+        f"{letter} is experiment {ledger.name} on {data_name(ledger)}, digest "
+        f"{ledger.experiment['dataset']['digest'][:12]}, profile {ledger.experiment['settings']['profile']}, "
+        f"{listed(sorted({record.device for record in ledger.records}))}, "
+        f"torch {listed(sorted({str(record.environment.get('torch', 'unknown')) for record in ledger.records}))}."
+        for letter, ledger in (("A", first), ("B", second))
+    ]
+
+
+def _how(pairs: list[CellPair]) -> list[str]:
+    paired = sum(pair.is_paired for pair in pairs)
+    ways = {"paired t tests over seeds, since data and seeds are the same": paired}
+    ways["Welch's t tests, since data or seeds are not the same"] = len(pairs) - paired
+    used = [f"{counted(count, 'cell')} by {way}" for way, count in ways.items() if count]
+    return [
+        f"Tested: {'; '.join(used)}; Holm over all at level {ALPHA:g}. Intervals stand alone.",
+        "± is the sample standard deviation over n seeds (ddof = 1). The noise is that of seeds, on these test images.",
+    ]
+
+
+def _alone(lonely: Mapping[str, list[CellName]]) -> Iterator[str]:
+    for letter, names in lonely.items():
+        if names:
+            texts = [f"{method or 'alone'} on {' + '.join(backbones)}" for method, backbones in names[:SHOWN]]
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            yield f"Only in {letter}: {', '.join(texts)}{more}."
+
+
+def _changed_settings(first: Ledger, second: Ledger) -> list[str]:
+    """Say which settings are not the same."""
+    a, b = _flat(first.experiment["settings"]), _flat(second.experiment["settings"])
+    changed = [f"{name} ({a.get(name)}, {b.get(name)})" for name in {**a, **b} if a.get(name) != b.get(name)]
+    if not changed:
+        return ["The settings are the same."]
+    more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
+    return [f"Settings that differ (A, B): {', '.join(changed[:SHOWN])}{more}."]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found.update(_flat(value, f"{prefix}{name}."))
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
