@@ -89,6 +89,5 @@ def _overall(found: Values) -> str:
     titles = [title_of(found, name) for name in top]
     if len(top) == 1:
         return f"On the mean over pairs {titles[0]} is above every other method ({holm})."
-    if len(top) == len(compared):
-        return f"On the mean over pairs {titles[0]} is highest, and not told apart from any other method ({holm})."
-    return f"On the mean over pairs {listed(titles)} are the top, not told apart from the first ({holm})."
+    others = "any other method" if len(top) == len(compared) else listed(titles[1:])
+    return f"On the mean over pairs {titles[0]} is highest, and not told apart from {others} ({holm})."
