@@ -27,7 +27,9 @@ SELECTION = "validation_selected"
 PAPER_METHODS = ("late", "early", "joint", "attention-fusion", "attention-fusion-without-local")
 SPREAD_NOTE = "± is the sample standard deviation over n seeds (ddof = 1), not an interval."
 INTERVAL_NOTE = "The 95 % interval is that of the mean over seeds, by Student's t, and about this test set alone."
-TIME_NOTE = "Milliseconds per image: test batches of the training size, from decoded images, networks included; on {}."
+TIME_NOTE = (
+    "Milliseconds per image: a test batch of the training size, networks included, timed at the end of a run on {}."
+)
 BATCH_NOTE = f"{BATCH} Each prediction depends on the other images of its batch; evaluated in file order."
 
 

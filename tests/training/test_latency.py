@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import statistics
 from dataclasses import replace
 
 import pytest
@@ -45,37 +44,37 @@ def test_every_run_is_timed_and_a_fused_one_takes_longer_than_its_networks(done:
         record.method or record.backbones[0]: record.milliseconds
         for record in load_ledger(workspace.experiment).records
     }
-    assert all(value > 0 for value in times.values())
-    assert times["late"] > times["resnet18"] + times["resnet18#2"]
+    alone = times["resnet18"] + times["resnet18#2"]
+    assert min(times.values()) > 0
+    assert times["late"] > alone
+    assert times["joint"] > alone
 
 
 def clock(monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
     """Let the i-th timed batch take `seconds[i]`."""
     ends = itertools.accumulate(seconds)
     readings = iter([reading for end, taken in zip(ends, seconds, strict=True) for reading in (end - taken, end)])
-    monkeypatch.setattr(latency.time, "perf_counter", lambda: next(readings))
+    monkeypatch.setattr(latency, "perf_counter", lambda: next(readings))
 
 
-def test_the_median_batch_counts_and_the_first_is_not_timed(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fastest_batch_counts_and_the_first_is_not_timed(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
     runs, workspace = done
-    calls: list[tuple[int, int]] = []
-    monkeypatch.setattr(latency, "_on_images", lambda *_: lambda rows, batch: calls.append((len(rows), batch)))
-    seconds = [0.9, 0.2, 0.1, 0.3, 0.2]
-    clock(monkeypatch, seconds)
-    run = runs["resnet18"]
-    batch = run.hyperparameters["batch_size"]
-    images = min(batch, 56)
-    assert milliseconds_per_image(run, workspace) == pytest.approx(1000 * statistics.median(seconds) / images, rel=1e-5)
-    assert calls == [(images, batch)] * 6
+    calls: list[int] = []
+    monkeypatch.setattr(latency, "_backbone", lambda *_: lambda rows: calls.append(len(rows)))
+    clock(monkeypatch, [0.9, 0.2, 0.1, 0.3, 0.2])
+    images = min(runs["resnet18"].hyperparameters["batch_size"], 56)
+    assert milliseconds_per_image(runs["resnet18"], workspace) == pytest.approx(100 / images, rel=1e-5)
+    assert calls == [images] * 6
 
 
-def test_a_frozen_method_adds_its_backbones(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", ["late", "joint"])
+def test_a_method_adds_its_backbones_to_its_own_time(method: str, done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
     runs, workspace = done
-    run = runs["late"]
-    images = min(run.hyperparameters["batch_size"], 56)
+    images = min(runs[method].hyperparameters["batch_size"], 56)
     branches = [r.milliseconds for r in load_ledger(workspace.experiment).records if r.kind == "backbone"]
     clock(monkeypatch, [images / 1000] * 5)
-    assert milliseconds_per_image(run, workspace) == pytest.approx(1 + sum(filter(None, branches)), rel=1e-6)
+    expected = 1 + sum(filter(None, branches))
+    assert milliseconds_per_image(runs[method], workspace) == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_method_on_backbones_that_were_not_timed_has_no_time(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
