@@ -23,8 +23,10 @@ from typing import TYPE_CHECKING, Any
 from benchmark.config import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 SCHEMA = 1
 SELECTIONS = ("validation_selected", "last_epoch", "best_test_epoch")
@@ -63,6 +65,28 @@ class Record:
     schema: int = SCHEMA
 
 
+@dataclass(frozen=True, eq=False)
+class Classified:
+    """What one run said of its N images, in file order.
+
+    Attributes:
+        image_ids: (N,) strings.
+        is_test: (N,) whether an image is of the test part; the others are of validation.
+        predicted, labels: (N,) class with the highest logit, and true class.
+    """
+
+    image_ids: pa.Array
+    is_test: NDArray[np.bool_]
+    predicted: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+    @property
+    def is_right(self) -> NDArray[np.bool_]:
+        """(N,) whether the predicted class is the true one."""
+        right: NDArray[np.bool_] = self.predicted == self.labels
+        return right
+
+
 @dataclass(frozen=True)
 class Ledger:
     """The records of one experiment, in one order whatever the order of the runs.
@@ -91,11 +115,19 @@ class Ledger:
         return pd.DataFrame({name: table.column(name).to_pandas() for name in table.column_names})
 
     def prediction_table(self, run_id: str) -> pa.Table:
-        """Read one run's predictions as they are stored; the file of a packed ledger is read once for all runs.
+        """Read one run's predictions as they are stored; what was read last is kept, to be checked and then used.
 
         Raises:
             UserError: they are missing or damaged.
         """
+        if run_id not in self._last_read:
+            table = self._read_predictions(run_id)
+            self._last_read.clear()
+            self._last_read[run_id] = table
+        return self._last_read[run_id]
+
+    def _read_predictions(self, run_id: str) -> pa.Table:
+        """Read one run's predictions; the file of a packed ledger is read once for all runs."""
         import pyarrow.parquet as pq  # see predictions
 
         try:
@@ -105,6 +137,29 @@ class Ledger:
         except (OSError, ValueError, KeyError) as error:
             reason = "they are missing" if isinstance(error, KeyError) else " ".join(str(error).split())
             raise UserError(f"predictions of run {run_id} cannot be read ({reason}); run it again") from error
+
+    def classified(self, run_id: str) -> Classified:
+        """Return what a run said of every image; its predictions are read once, whoever asks.
+
+        Raises:
+            UserError: they are missing or damaged.
+        """
+        if run_id not in self._classified:
+            table = self.prediction_table(run_id)
+            try:
+                self._classified[run_id] = _classify(table)
+            except (KeyError, ValueError) as error:
+                reason = " ".join(str(error).split())
+                raise UserError(f"predictions of run {run_id} cannot be used ({reason}); run it again") from error
+        return self._classified[run_id]
+
+    @cached_property
+    def _last_read(self) -> dict[str, pa.Table]:
+        return {}
+
+    @cached_property
+    def _classified(self) -> dict[str, Classified]:
+        return {}
 
     @cached_property
     def audit(self) -> list[dict[str, Any]]:
@@ -135,6 +190,20 @@ class Ledger:
     @cached_property
     def _is_packed(self) -> bool:
         return (self.root / "records.jsonl").is_file()
+
+
+def _classify(table: pa.Table) -> Classified:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    logits = [table.column(name).to_numpy() for name in table.column_names if name.startswith("logit_")]
+    return Classified(
+        image_ids=table.column("image_id").cast(pa.string()).combine_chunks(),
+        is_test=pc.equal(table.column("split"), "test").to_numpy(),
+        predicted=np.column_stack(logits).argmax(axis=1),
+        labels=table.column("label").to_numpy().astype(np.int64),
+    )
 
 
 def _decoded(table: pa.Table) -> pa.Table:

@@ -50,6 +50,22 @@ def test_a_record_of_before_images_were_timed_has_no_time(folder: Path) -> None:
     assert read_record(folder, "late-resnet18-vgg11-0").milliseconds is None
 
 
+def test_what_a_run_said_of_every_image(folder: Path) -> None:
+    shown = load_ledger(folder).classified("late-resnet18-vgg11-0")
+    frame = make_predictions()
+    assert shown.image_ids.to_pylist() == frame["image_id"].tolist()
+    assert shown.is_test.tolist() == [False, True, True, True]
+    assert shown.predicted.tolist() == [6] * 4
+    assert shown.is_right.tolist() == [label == 6 for label in frame["label"]]
+
+
+def test_predictions_without_labels_are_refused_in_one_line(folder: Path) -> None:
+    path = run_folder(folder, "late-resnet18-vgg11-0") / "predictions.parquet"
+    make_predictions().drop(columns="label").to_parquet(path)
+    with pytest.raises(UserError, match=r"run late-resnet18-vgg11-0 cannot be used .*label.*; run it again"):
+        load_ledger(folder).classified("late-resnet18-vgg11-0")
+
+
 def test_packed_ledger_reads_the_same(folder: Path, tmp_path: Path) -> None:
     ledger = load_ledger(folder)
     pack_ledger(ledger, tmp_path / "packed")

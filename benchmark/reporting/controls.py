@@ -116,10 +116,11 @@ def _accuracy_cell(records: Sequence[Record]) -> Cell:
 
 def _branch(ledger: Ledger, record: Record) -> tuple[np.ndarray, np.ndarray]:
     """Return (2, N) predicted and true classes of validation and of test, ordered by image id."""
-    frame = ledger.predictions(record.run_id).sort_values("image_id")
-    predicted = frame.filter(like="logit_").to_numpy().argmax(axis=1)
-    both = np.stack([predicted, frame["label"].to_numpy()])
-    is_test = (frame["split"] == "test").to_numpy()
+    import pyarrow.compute as pc  # the table of another ledger may need none of it
+
+    shown = ledger.classified(record.run_id)
+    order = pc.sort_indices(shown.image_ids).to_numpy()
+    both, is_test = np.stack([shown.predicted, shown.labels])[:, order], shown.is_test[order]
     return both[:, ~is_test], both[:, is_test]
 
 

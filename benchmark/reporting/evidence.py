@@ -270,12 +270,11 @@ def _read_outcome(ledger: Ledger, record: Record, images: Images) -> Outcome:
         raise _unusable(
             record, f"{int((~np.isfinite(logits)).any(axis=1).sum())} images have logits that are no number"
         )
-    labels = table.column("label").to_numpy().astype(np.int64)
-    right, split = logits.argmax(axis=1) == labels, table.column("split")
+    shown = ledger.classified(record.run_id)
     parts = {}
-    for part in ("validation", "test"):
-        rows = pc.equal(split, part).to_numpy()
-        parts[part] = right[rows][images.order(record, part, ids.filter(pa.array(rows)), labels[rows])]
+    for part, rows in (("validation", ~shown.is_test), ("test", shown.is_test)):
+        order = images.order(record, part, shown.image_ids.filter(pa.array(rows)), shown.labels[rows])
+        parts[part] = shown.is_right[rows][order]
     accuracy, stated = float(parts["test"].mean()), record.metrics[SELECTION]["accuracy"]
     if stated is None or abs(accuracy - stated) >= 0.5 / images.n_test:
         raise _unusable(record, f"their accuracy is {accuracy:.4f}, its record says {stated}")

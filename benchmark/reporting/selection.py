@@ -70,8 +70,7 @@ def batch_averaged_accuracy(ledger: Ledger, record: Record) -> float:
 
     It differs from the accuracy only where the last batch is smaller, whose images then weigh more.
     """
-    frame = ledger.predictions(record.run_id)
-    test = frame[frame["split"] == "test"]
-    right = test.filter(like="logit_").to_numpy().argmax(axis=1) == test["label"].to_numpy()
+    shown = ledger.classified(record.run_id)
+    right = shown.is_right[shown.is_test]
     batch = int(record.hyperparameters["batch_size"])
     return statistics.fmean(float(right[i : i + batch].mean()) for i in range(0, len(right), batch))

@@ -11,8 +11,9 @@ import pytest
 
 from benchmark import cli
 from benchmark.config import UserError
-from benchmark.ledger import Record, load_ledger, run_folder
+from benchmark.ledger import Ledger, Record, load_ledger, run_folder
 from benchmark.reporting.evidence import read_evidence
+from benchmark.reporting.report import make_table, write_report
 from tests.reporting.drawn import Rule, draw_runs, write_files, write_packed
 
 SMALL = Rule(methods=("late", "early"), backbones=("resnet18", "vgg11", "vgg13"), seeds=2, images=60)
@@ -207,3 +208,23 @@ def test_a_reading_that_was_begun_must_be_complete_and_a_control_need_not(tmp_pa
     begun = [run for run in runs if run[0].method != reading or run[0].seed == 0]
     with pytest.raises(UserError, match=f"3 of 24 runs are missing.*{reading} everywhere, seed 1"):
         read_evidence(load_ledger(write_packed(tmp_path / "reading", rule, begun)))
+
+
+def test_a_report_reads_the_predictions_of_a_run_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [(replace(r, parents=parents(r)), t) for r, t in draw_runs(SMALL)]
+    ledger = load_ledger(write_files(tmp_path / "files", SMALL, runs))
+    read: list[str] = []
+    whole = Ledger._read_predictions
+
+    def counted(self: Ledger, run_id: str) -> pa.Table:
+        read.append(run_id)
+        return whole(self, run_id)
+
+    monkeypatch.setattr(Ledger, "_read_predictions", counted)
+    write_report(ledger, tmp_path)
+    assert make_table(4, ledger).rows
+    assert sorted(read) == sorted(record.run_id for record in ledger.records)
+
+
+def parents(record: Record) -> list[str]:
+    return [f"backbone-{name}-{record.seed}" for name in record.backbones] if record.method else []
