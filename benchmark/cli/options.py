@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from benchmark.config import parse_assignment
+
+if TYPE_CHECKING:
+    from benchmark.reporting.tables import Table
 
 Profile = Annotated[str, typer.Option(help="demo, paper, or the path of a YAML file.")]
 Dataset = Annotated[str | None, typer.Option(help="synthetic or raf-db; the profile's own when left out.")]
@@ -23,6 +27,8 @@ Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python fil
 Assignments = Annotated[list[str] | None, typer.Option("--set", help="Any setting of the profile, as name=value.")]
 Arms = Annotated[list[str] | None, typer.Option(help="Further sets of runs of the profile: readings, controls.")]
 Margin = Annotated[float, typer.Option(min=0.01, help="Largest difference, in percentage points, that counts as none.")]
+TableFormat = Annotated[str | None, typer.Option("--format", help="markdown, latex, csv or json.")]
+ColumnList = Annotated[str | None, typer.Option("--columns", help="Their keys, separated by commas.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -61,3 +67,22 @@ def columns(rows: list[dict[str, Any]]) -> str:
     from tabulate import tabulate
 
     return tabulate(rows, headers="keys", tablefmt="simple", floatfmt=".2f")
+
+
+def chosen(table: Table, column_list: str | None) -> Table:
+    """Return a table with the columns that `--columns` names, all of them where it is not given."""
+    return table if column_list is None else table.choose([key.strip() for key in column_list.split(",")])
+
+
+def show_table(table: Table, table_format: str | None = None) -> None:
+    """Print a table in a format; without one, as the terminal has room for it, as Markdown where there is none."""
+    if table_format is None and sys.stdout.isatty():
+        from rich.console import Console
+
+        from benchmark.reporting.terminal import print_table
+
+        print_table(table, Console())
+        return
+    from benchmark.reporting.formats import render
+
+    typer.echo(render(table, table_format or "markdown"), nl=False)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from benchmark.cli.application import app
 from benchmark.cli.options import (
     AsJson,
+    ColumnList,
     DataDir,
     Dataset,
     Experiment,
@@ -21,16 +21,13 @@ from benchmark.cli.options import (
     Profile,
     ReportsDir,
     ResultsDir,
+    TableFormat,
+    chosen,
     columns,
     experiment_name,
+    show_table,
 )
 from benchmark.ledger import experiment_folder, load_ledger
-
-if TYPE_CHECKING:
-    from benchmark.reporting.tables import Table
-
-TableFormat = Annotated[str | None, typer.Option("--format", help="markdown, latex, csv or json.")]
-ColumnList = Annotated[str | None, typer.Option("--columns", help="Their keys, separated by commas.")]
 
 
 @app.command()
@@ -56,7 +53,7 @@ def table(
     folder = experiment_folder(results_dir, experiment or experiment_name(profile, dataset))
     ledger = load_ledger(folder)
     made = make_table(number, ledger, current_verdicts(ledger, reports_dir))
-    _show(made, table_format, column_list)
+    show_table(chosen(made, column_list), table_format)
 
 
 @app.command()
@@ -76,28 +73,12 @@ def compare(
     from benchmark.reporting.side_by_side import compare_ledgers
 
     ledgers = [load_ledger(_ledger_folder(text, results_dir)) for text in (first, second)]
-    _show(compare_ledgers(*ledgers), table_format, column_list)
+    show_table(chosen(compare_ledgers(*ledgers), column_list), table_format)
 
 
 def _ledger_folder(text: str, results_dir: Path) -> Path:
     """Return the folder that holds an experiment, where the text is one, and else the experiment of that name."""
     return Path(text) if (Path(text) / "experiment.json").is_file() else experiment_folder(results_dir, text)
-
-
-def _show(table: Table, table_format: str | None, column_list: str | None) -> None:
-    """Print a table in a format, or as the terminal has room for it; Markdown where the output is no terminal."""
-    from benchmark.reporting.formats import render
-
-    if column_list is not None:
-        table = table.choose([key.strip() for key in column_list.split(",")])
-    if table_format is None and sys.stdout.isatty():
-        from rich.console import Console
-
-        from benchmark.reporting.terminal import print_table
-
-        print_table(table, Console())
-    else:
-        typer.echo(render(table, table_format or "markdown"), nl=False)
 
 
 @app.command()

@@ -28,6 +28,7 @@ from benchmark.cli.options import (
     Seeds,
     experiment_name,
     overrides,
+    show_table,
 )
 from benchmark.config import UserError, load_config
 from benchmark.ledger import experiment_folder, load_ledger
@@ -168,7 +169,6 @@ def status(
 
 def _print_report(folder: Path, reports_dir: Path) -> None:
     """Write the verdicts and the tables, show Tables 1 and 2 and the answer."""
-    from benchmark.reporting.formats import render
     from benchmark.reporting.report import current_verdicts, make_table, refresh_verdicts, write_tables
 
     ledger = load_ledger(folder)
@@ -176,6 +176,7 @@ def _print_report(folder: Path, reports_dir: Path) -> None:
     paths = write_tables(ledger, reports_dir)
     found = current_verdicts(ledger, reports_dir)
     for number in (1, 2):
-        typer.echo(render(make_table(number, ledger, found), "markdown"))
+        show_table(make_table(number, ledger, found))
+        typer.echo()
     typer.echo(answer)
     typer.echo(f"Tables are in {paths[0].parent}, the ledger in {folder}; `mlflow ui` shows the runs.")
