@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from benchmark.reporting.formats import to_markdown
+from benchmark.reporting.formats import escape_markdown, to_markdown
 from benchmark.reporting.tables import Table, text_table
 from benchmark.reporting.wording import (
     Values,
@@ -30,7 +30,7 @@ FLAG_NOTE = (
 
 def significance_page(found: Values) -> str:
     """Return `significance.md`: the answer, what it is about, and the tables."""
-    head = [found["answer"], *about_sentences(found)]
+    head = map(escape_markdown, [found["answer"], *about_sentences(found)])
     return "\n\n".join([*head, *(to_markdown(table).strip() for table in verdict_tables(found).values())]) + "\n"
 
 

@@ -24,6 +24,7 @@ from scipy import stats
 
 from benchmark.ledger import load_ledger
 from benchmark.reporting.formats import render
+from benchmark.reporting.pages import significance_page
 from benchmark.reporting.report import make_table
 from benchmark.reporting.tables import Table
 from tests.conftest import make_record, write_ledger
@@ -377,3 +378,13 @@ def test_a_long_table_goes_on_on_the_next_page(tables: dict[int, Table], tmp_pat
     assert text.count("Table 1: ") == 3
     assert text.count("Continued.") == 2
     assert sum("ResNet" in line or "VGG" in line for line in text.splitlines()) == 100
+
+
+def test_the_page_of_verdicts_shows_titles_as_they_are() -> None:
+    found = json.loads((GOLDEN.parent / "small" / "significance.json").read_text())
+    title = found["titles"]["own"]
+    page = significance_page({**found, "answer": f"{title} is better.", "best": "own"})
+    shown = re.sub(r"\\([^\w\s]|_)", r"\1", page)
+    assert shown.startswith(f"{title} is better.")
+    assert f"Highest mean accuracy over pairs and seeds: {title}, " in shown
+    assert not re.search(r"(?<!\\)<[a-z]", page)
