@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from benchmark.reporting.tables import TIED, Cell, Table, name_cell
 from benchmark.reporting.wording import Values, counted, listed, title_of
 
 FAMILY_OF = {1: "backbones", 2: "per_pair"}
 UNTESTED = "Nothing is tested here yet: 'ferfuse report' tells which differences are real."
+
+
+@dataclass(frozen=True)
+class Family:
+    """What was compared under one correction, and the top of each group of networks.
+
+    Attributes:
+        compared: names of the arms; whatever depends on the batch is not among them.
+        tops: by group, empty for all of Table 1: the highest arm and those that are not told apart from it.
+    """
+
+    compared: list[str]
+    comparisons: int
+    tops: dict[frozenset[str], list[str]]
+
+    @property
+    def decides(self) -> bool:
+        """Whether anything at all is told apart from the highest."""
+        return any(len(top) < len(self.compared) for top in self.tops.values())
+
+    def standing(self, name: str, group: frozenset[str]) -> str | None:
+        """Return "best", "tied" or "below"; None for one that is not compared, and for all where nothing is decided."""
+        if not self.decides or name not in self.compared:
+            return None
+        top = self.tops[group]
+        if name not in top:
+            return "below"
+        return "best" if len(top) == 1 else "tied"
 
 
 def with_verdicts(table: Table, found: Values | None) -> Table:
@@ -20,32 +47,32 @@ def with_verdicts(table: Table, found: Values | None) -> Table:
     """
     if found is None:
         return replace(table, notes=[*table.notes, UNTESTED])
+    number = int(table.number)
+    family, printed = _family(found, FAMILY_OF[number]), _printed_verdicts(found, number)
     place = {column.key: index for index, column in enumerate(table.columns)}
-    printed = {
-        (row["table"], row["method"], frozenset(row["backbones"] or ())): row["verdict"] for row in found["printed"]
-    }
-    family = found["standings"].get(FAMILY_OF[int(table.number)], {"groups": [], "compared": [], "comparisons": 0})
-    tops = {frozenset(group["pair"] or ()): group["top"] for group in family["groups"]}
-    decides = any(len(top) < len(family["compared"]) for top in tops.values())
     rows = []
     for row in table.rows:
-        names = [str(cell.values[0]) for cell in row[: table.names] if cell.values[0]]
-        method, backbones = (names[0], frozenset(names[1:])) if table.number == 2 else (None, frozenset(names))
-        standing = _standing(names[0], tops.get(backbones if method else frozenset(), []), family) if decides else None
-        changed = list(row)
-        changed[place["accuracy"]] = _with_standing(row[place["accuracy"]], standing)
-        changed[place["verdict"]] = _printed_cell(printed.get((table.number, method, backbones)))
-        rows.append(changed)
-    return replace(table, rows=rows, notes=[*table.notes, *_notes(found, family, decides, int(table.number))])
+        name, *networks = [str(cell.values[0]) for cell in row[: table.names] if cell.values[0]]
+        judged = list(row)
+        standing = family.standing(name, frozenset(networks))
+        judged[place["accuracy"]] = _with_standing(row[place["accuracy"]], standing)
+        judged[place["verdict"]] = _printed_cell(printed.get((name, frozenset(networks))))
+        rows.append(judged)
+    return replace(table, rows=rows, notes=[*table.notes, *_notes(found, family, number)])
 
 
-def _standing(name: str, top: list[str], family: dict[str, Any]) -> str | None:
-    """Return "best", "tied" or "below"; None for one that is not compared."""
-    if name not in family["compared"]:
-        return None
-    if name not in top:
-        return "below"
-    return "best" if len(top) == 1 else "tied"
+def _family(found: Values, name: str) -> Family:
+    values = found["standings"].get(name, {"compared": [], "comparisons": 0, "groups": []})
+    tops = {frozenset(group["pair"] or ()): group["top"] for group in values["groups"]}
+    return Family(values["compared"], values["comparisons"], tops)
+
+
+def _printed_verdicts(found: Values, number: int) -> dict[tuple[str, frozenset[str]], str]:
+    """Return the verdicts on the numbers of a table by the names of its lines: a backbone, or method and networks."""
+    rows = [row for row in found["printed"] if row["table"] == number]
+    if number == 1:
+        return {(row["backbones"][0], frozenset()): row["verdict"] for row in rows}
+    return {(row["method"], frozenset(row["backbones"])): row["verdict"] for row in rows}
 
 
 def _with_standing(cell: Cell, standing: str | None) -> Cell:
@@ -61,17 +88,17 @@ def _printed_cell(verdict: str | None) -> Cell:
     return name_cell(verdict)
 
 
-def _notes(found: Values, family: dict[str, Any], decides: bool, number: int) -> list[str]:
-    if family["comparisons"] == 0:
+def _notes(found: Values, family: Family, number: int) -> list[str]:
+    if family.comparisons == 0:
         return []
     test = (
         f"paired t tests over {counted(found['n_seeds'], 'seed')}, Holm over "
-        f"{counted(family['comparisons'], 'comparison')} at level {found['protocol']['alpha']:g}"
+        f"{counted(family.comparisons, 'comparison')} at level {found['protocol']['alpha']:g}"
     )
     beside = "every other method on the same networks" if number == 2 else "every other backbone"
     notes = [
         f"Bold is above {beside}; {TIED} marks the highest and what is not told apart from it: {test}."
-        if decides
+        if family.decides
         else f"The highest is not told apart from any other: {test}."
     ]
     if number == 2 and len(found["pairs"]) > 1:

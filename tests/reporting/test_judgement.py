@@ -146,3 +146,19 @@ def test_written_tables_use_the_verdicts_that_are_there(judged: Judged) -> None:
     assert {path.name for path in paths} >= {"table2.md", "table2.tex", "table2.csv", "table2.json"}
     assert (reports / "drawn" / "table2.md").read_text() == render(make_table(2, ledger, found), "markdown")
     assert "≈" in (reports / "drawn" / "table2.md").read_text()
+
+
+def test_backbones_are_judged_among_themselves(judged: Judged) -> None:
+    ledger, found, _ = judged
+    top = {**found["standings"]["backbones"], "groups": [{"pair": None, "top": ["vgg11"]}]}
+    table = make_table(1, ledger, {**found, "standings": {**found["standings"], "backbones": top}})
+    cells = accuracy_cells(table)
+    assert {name[0]: cell.values[2] for name, cell in cells.items()} == {
+        "vgg11": "best", "resnet18": "below", "resnet34": "below",
+    }  # fmt: skip
+    assert [name[0] for name, cell in cells.items() if cell.is_best] == ["vgg11"]
+    verdicts = {row["backbones"][0]: row["verdict"] for row in found["printed"] if row["table"] == 1}
+    place = [column.key for column in table.columns].index("verdict")
+    assert {row[0].values[0]: row[place].text for row in table.rows} == {
+        name: verdicts[name] for name in ("vgg11", "resnet18", "resnet34")
+    }
