@@ -48,7 +48,13 @@ SPECIAL_IN_LATEX = {
     "⊗": r"$\otimes$",
 }
 MINUS = re.compile(r"(?<![\w)])-(?=\d)")
+ACCENTS = frozenset("\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327")
+LIGATURES = "ßæÆøØœŒłŁ"
 LAST_LATIN = "\u017f"
+GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon "
+    "phi chi psi omega"
+)
 SPECIAL_IN_MARKDOWN = "\\`*_|<>&$[]~"
 ROWS_ON_A_PAGE = 42
 
@@ -154,12 +160,12 @@ def escape_markdown(text: str) -> str:
 def _latex_character(character: str) -> str:
     if character in SPECIAL_IN_LATEX:
         return SPECIAL_IN_LATEX[character]
-    if character <= LAST_LATIN:
+    base, *accents = unicodedata.normalize("NFD", character)
+    has_glyph = base.isascii() and base.isprintable() and ACCENTS.issuperset(accents)
+    if character in LIGATURES or (has_glyph and character <= LAST_LATIN):
         return character
-    name = unicodedata.name(character, "")
-    if name.startswith("GREEK SMALL LETTER ") and name.split()[3:] != ["OMICRON"] and len(name.split()) == 4:
-        return f"$\\{name.split()[3].lower().replace('lamda', 'lambda')}$"
-    return f"[U+{ord(character):04X}]"
+    letter = unicodedata.name(character, "").removeprefix("GREEK SMALL LETTER ").lower().replace("lamda", "lambda")
+    return f"$\\{letter}$" if letter in GREEK.split() else f"[U+{ord(character):04X}]"
 
 
 def _in_markdown(cell: Cell, is_name: bool) -> str:

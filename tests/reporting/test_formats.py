@@ -23,7 +23,7 @@ import pytest
 from scipy import stats
 
 from benchmark.ledger import load_ledger
-from benchmark.reporting.formats import render
+from benchmark.reporting.formats import escape_latex, render
 from benchmark.reporting.pages import significance_page
 from benchmark.reporting.report import make_table
 from benchmark.reporting.tables import Table
@@ -357,6 +357,19 @@ def test_every_table_compiles_by_input_and_stays_on_the_page(
     assert text.count("71.67 ± 4.71") == 2
     margin = 134  # of the class article on letter paper
     assert max(ends_of_words(tmp_path)) <= 612 - margin + 1
+
+
+@needs_pdflatex
+def test_no_character_stops_latex(tmp_path: Path) -> None:
+    """Every character up to the end of Greek, and some beyond: an emoji, a private one, one that controls."""
+    characters = [chr(code) for code in range(0x20, 0x400)] + ["\x00", "\u200b", "\ue000", "🙂", "ﬁ", "ṩ"]
+    body = r"\par ".join(escape_latex(f"x{character}x") for character in characters)
+    text = typeset(tmp_path, body)
+    assert [escape_latex(letter) for letter in ("é", "ł", "λ", "ς", "«")] == [
+        "é", "ł", r"$\lambda$", "[U+03C2]", "[U+00AB]",
+    ]  # fmt: skip
+    for words in ("xαx", "x[U+03DB]x", "x[U+1F642]x", "x[U+0000]x", "x[x", "x%x"):
+        assert words in text
 
 
 @needs_pdflatex
