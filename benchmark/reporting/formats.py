@@ -160,8 +160,8 @@ def escape_markdown(text: str) -> str:
 def _latex_character(character: str) -> str:
     if character in SPECIAL_IN_LATEX:
         return SPECIAL_IN_LATEX[character]
-    base, *accents = unicodedata.normalize("NFD", character)
-    has_glyph = base.isascii() and base.isprintable() and ACCENTS.issuperset(accents)
+    parts = unicodedata.normalize("NFD", character)
+    has_glyph = parts[0].isascii() and parts[0].isprintable() and ACCENTS.issuperset(parts[1:])
     if character in LIGATURES or (has_glyph and character <= LAST_LATIN):
         return character
     letter = unicodedata.name(character, "").removeprefix("GREEK SMALL LETTER ").lower().replace("lamda", "lambda")
