@@ -227,7 +227,7 @@ def _interval_cell(percent: Sequence[float]) -> Cell:
     if sd is None:
         return Cell("", (None, None))
     reach = t_quantile(0.975, len(percent) - 1) * sd / sqrt(len(percent))
-    low, high = max(0.0, mean - reach), min(100.0, mean + reach)
+    low, high = round(max(0.0, mean - reach), 9), round(min(100.0, mean + reach), 9)  # beyond, processors differ
     return Cell(f"[{low:.2f}, {high:.2f}]", (low, high))
 
 
