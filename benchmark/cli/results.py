@@ -92,15 +92,16 @@ def report(
     margin: Margin = 0.5,
     pdf: Annotated[bool, typer.Option("--pdf", help="Set all of it as report.pdf too; needs pdflatex.")] = False,
 ) -> None:
-    """Write all tables of an experiment (Markdown, LaTeX, CSV, JSON) and the verdict on every comparison and claim.
+    """Write all tables of an experiment (Markdown, LaTeX, CSV, JSON), every verdict, the figures, and the page.
 
     Example: ferfuse report --experiment demo --pdf
     """
+    from benchmark.reporting.page.write import write_page
     from benchmark.reporting.report import refresh_verdicts, write_document, write_report
 
     folder = ledger or experiment_folder(results_dir, experiment or experiment_name(profile, dataset))
     loaded = load_ledger(folder)
-    for path in write_report(loaded, reports_dir, margin):
+    for path in [*write_report(loaded, reports_dir, margin), *write_page(loaded, reports_dir)]:
         typer.echo(f"wrote {path}")
     typer.echo(refresh_verdicts(loaded, reports_dir))
     if pdf:

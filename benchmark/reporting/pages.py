@@ -199,7 +199,7 @@ def _choices_table(found: Values) -> Table | None:
     rows = found["protocol_choices"]
     if not rows:
         return None
-    names = list(rows[0]["verdicts"])
+    names = [method for method in found["methods"] if method in rows[0]["verdicts"]]
     body = [
         [
             row["choice"],
@@ -269,7 +269,8 @@ def _optimism_table(found: Values) -> Table | None:
             str(row["n_seeds"]),
             signed_interval(row["t_ci"]),
         ]
-        for name, row in found["selection_optimism"].items()
+        for name in dict.fromkeys([*found["methods"], *found["readings"]])
+        for row in [found["selection_optimism"][name]]
     ]
     notes = ["Accuracy of the best epoch on test minus that of the epoch chosen on validation, mean over pairs."]
     header = ["Method", "Optimism (points)", "Spread over seeds", "n", "95 % t interval"]

@@ -13,6 +13,7 @@ from benchmark.reporting.controls import control_table
 from benchmark.reporting.formats import render
 from benchmark.reporting.freshness import current_answer, current_values
 from benchmark.reporting.judgement import FAMILY_OF, with_verdicts
+from benchmark.reporting.page.outdated import remove_outdated_page
 from benchmark.reporting.readings import FAMILY, reading_table
 from benchmark.reporting.selection import selection_table
 from benchmark.reporting.tables import Table
@@ -69,6 +70,7 @@ def write_tables(ledger: Ledger, reports_dir: Path) -> list[Path]:
     folder = reports_dir / ledger.name
     folder.mkdir(parents=True, exist_ok=True)
     found = current_verdicts(ledger, reports_dir)
+    remove_outdated_page(ledger, reports_dir)
     written = []
     for number in available_tables(ledger):
         table = make_table(number, ledger, found)

@@ -1,0 +1,88 @@
+"""Figures as files, the same bytes for the same ledger: no dates, no random names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from benchmark.ledger import commit_file
+from benchmark.reporting.figures import style
+from benchmark.reporting.figures.source import LackingError
+from benchmark.reporting.figures.style import Chart
+from benchmark.reporting.figures.titles import figure_files, remove_figures
+
+METADATA: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+SCALE = 1.25  # of figures on a page over those in print, so that their letters can be read
+PAGE_COLOURS = {
+    style.INK: "currentColor",
+    style.MUTED: "var(--muted)",
+    style.RULE: "var(--rule)",
+    style.PAPER: "var(--paper)",
+    style.BLUE: "var(--blue)",
+    style.VERMILLION: "var(--vermillion)",
+    style.GREEN: "var(--green)",
+    style.PURPLE: "var(--purple)",
+    style.ORANGE: "var(--orange)",
+    style.SKY: "var(--sky)",
+}
+
+
+def save_charts(charts: Mapping[str, Chart | LackingError], folder: Path) -> None:
+    """Write all figures that are there into a folder, in place of those of an earlier ledger."""
+    remove_figures(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, chart in charts.items():
+        if isinstance(chart, Chart):
+            save_figure(chart.figure, folder, name)
+
+
+def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write `folder/name.{svg,pdf,png}` on white, fonts embedded, and return the paths."""
+    paths = figure_files(folder, name)
+    for path in paths:
+        suffix = path.suffix[1:]
+        partial = path.with_name(path.name + ".tmp")
+        partial.write_bytes(_written(figure, suffix, metadata=METADATA[suffix], facecolor="white", dpi=200))
+        commit_file(partial, path)
+    return paths
+
+
+def page_svg(figure: Figure, name: str) -> str:
+    """Return a figure as an SVG element for a page: the page's colours and letters, ids that are its own.
+
+    The element has no size of its own but a largest width; its text can be selected.
+    """
+    with rc_context({"svg.fonttype": "none"}):
+        text = _written(figure, "svg", metadata=METADATA["svg"], transparent=True).decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
+    head, body = text.split(">", 1)
+    box = re.search(r'viewBox="0 0 ([\d.]+) [\d.]+"', head)
+    assert box is not None
+    opening = f'<svg {box[0]} style="max-width: {SCALE * float(box[1]) / 72:.2f}in" aria-hidden="true"'
+    used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', body))
+    kept = {first or second for first, second in used}
+    body = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in kept else "", body)
+    body = re.sub(r'(?:xlink:)?href="#', f'href="#{name}-', body)
+    body = body.replace("url(#", f"url(#{name}-")
+    body = re.sub(r"(font: (?:\d+ )?[\d.]+px) [^;\"]+", r"\1 var(--sans)", body)
+    for colour, variable in PAGE_COLOURS.items():
+        body = body.replace(colour, variable)
+    return f"{opening}>{body.strip()}"
+
+
+def _written(figure: Figure, suffix: str, **options: Any) -> bytes:
+    target = BytesIO()
+    with rc_context({"svg.hashsalt": style.SETTINGS["svg.hashsalt"], "pdf.fonttype": 42, "hatch.linewidth": 0.6}):
+        figure.savefig(target, format=suffix, **options)
+    return target.getvalue()

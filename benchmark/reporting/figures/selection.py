@@ -1,0 +1,105 @@
+"""Selection optimism: what a number gains by choosing its epoch on the images that it is measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmark.reporting.accuracy import SELECTION
+from benchmark.reporting.figures.source import Floats, LackingError, Source, by_seed
+from benchmark.reporting.figures.style import BLUE, INK, PAPER, VERMILLION, Chart, drawn
+from benchmark.reporting.wording import points
+from benchmark.statistics.paired import paired_t_test
+
+RULES = {
+    "best_test_epoch": ("Best epoch on test", VERMILLION, "D", VERMILLION),
+    "last_epoch": ("Last epoch", BLUE, "s", PAPER),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Gain:
+    """Points over the validation-selected epoch, by rule: mean over pairs and seeds, and its t interval."""
+
+    title: str
+    means: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+
+
+def gains(source: Source) -> list[Gain]:
+    """Return the gains of every method and reading that has epochs to choose from."""
+    listed = dict.fromkeys([*source.methods, *source.found["readings"]])
+    methods = [method for method in listed if _learns(source, method)]
+    return [_gain(source, method) for method in methods]
+
+
+def selection_chart(source: Source) -> Chart:
+    """Return the dot plot of gains, a line for each method."""
+    found = gains(source)
+    if not found:
+        raise LackingError("no method has epochs to choose from; `ferfuse reproduce --methods early` trains one")
+    confidence = 100 * source.found["protocol"]["confidence"]
+    caption = (
+        "Test accuracy under two other choices of the epoch, minus that of the epoch chosen on validation, mean over "
+        f"pairs. Bars: {confidence:g} % t interval over seeds. The best epoch on test looks at what it is measured on: "
+        "its gain is optimism, not skill."
+    )
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        draw_gains(axes, found)
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=2)
+
+    figure = drawn(draw, 1.2 + 0.3 * len(found), source.about)
+    return Chart(caption, _summary(found), figure)
+
+
+def draw_gains(axes: Axes, found: Sequence[Gain]) -> None:
+    """Draw both rules of each method, the first method at the top."""
+    axes.axvline(0, color=INK, linewidth=0.8)
+    for offset, (rule, (label, colour, marker, face)) in zip((-0.14, 0.14), RULES.items(), strict=True):
+        means = np.array([gain.means[rule] for gain in found])
+        ends = np.nan_to_num(np.array([gain.intervals[rule] for gain in found]) - means[:, None])
+        axes.errorbar(
+            means,
+            np.arange(len(found)) + offset,
+            xerr=np.abs(ends.T),
+            fmt=marker,
+            color=colour,
+            markerfacecolor=face,
+            markersize=4.5,
+            elinewidth=1.1,
+            label=label,
+        )
+    axes.set_yticks(range(len(found)), [gain.title for gain in found])
+    axes.set_ylim(len(found) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("Difference from the validation-selected epoch (percentage points)")
+    axes.grid(axis="x")
+
+
+def _gain(source: Source, method: str) -> Gain:
+    means, intervals = {}, {}
+    for rule in RULES:
+        test = paired_t_test(_over_validation(source, method, rule), confidence=source.found["protocol"]["confidence"])
+        means[rule], intervals[rule] = test.mean, test.interval
+    return Gain(source.title(method), means, intervals)
+
+
+def _over_validation(source: Source, method: str, rule: str) -> Floats:
+    runs = source.runs(method)
+    return by_seed(runs, [100 * (r.metrics[rule]["accuracy"] - r.metrics[SELECTION]["accuracy"]) for r in runs])
+
+
+def _learns(source: Source, method: str) -> bool:
+    return any(record.selected_epoch > 0 for record in source.runs(method))
+
+
+def _summary(found: Sequence[Gain]) -> str:
+    texts = [f"{gain.title} {points(gain.means['best_test_epoch'])}" for gain in found]
+    return f"Optimism of the best epoch on test, in points: {'; '.join(texts)}."

@@ -1,0 +1,132 @@
+"""The page of a report is written from the ledger and its verdicts, figures beside it and in it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from benchmark.ledger import Ledger, write_text
+from benchmark.reporting.figures.catalogue import all_charts
+from benchmark.reporting.figures.saving import page_svg, save_charts
+from benchmark.reporting.figures.source import LackingError, Source
+from benchmark.reporting.figures.style import Chart
+from benchmark.reporting.figures.titles import SUFFIXES, TITLES
+from benchmark.reporting.page.cells import PageTable, page_table
+from benchmark.reporting.page.outdated import KEY, PAGE
+from benchmark.reporting.page.provenance import class_counts, flat_settings, provenance
+from benchmark.reporting.pages import about_sentences, verdict_tables
+from benchmark.reporting.report import available_tables, current_verdicts, make_table
+from benchmark.reporting.wording import Values
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: figures and tables by their names, in the order in which they are shown."""
+
+    anchor: str
+    title: str
+    lead: str
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PageFigure:
+    """A figure of the page; one that is left out has the reason for a caption and no drawing."""
+
+    name: str
+    title: str
+    caption: str
+    summary: str = ""
+    svg: Markup | None = None
+
+
+SECTIONS = (
+    Section("accuracy", "Accuracy", "Every network alone, and every fusion method on every group of networks.",
+            ("table-1", "table-2", "accuracy-against-cost")),
+    Section("differences", "Is a difference real?",
+            "A verdict needs more than a higher mean; methods are compared seed by seed.",
+            ("forest", "primary", "seed-by-seed", "best-single", "further", "choices", "forest-by-pair", "per-pair",
+             "power", "single-models")),
+    Section("reasons", "Why the numbers came out", "What order, selection and the networks themselves contribute.",
+            ("table-3", "readings", "evaluation-order", "table-4", "error-overlap", "table-5", "optimism",
+             "selection-optimism")),
+    Section("errors", "Where the models err", "By class, by confidence, and while learning.",
+            ("recall", "confusion", "calibration", "learning-curves")),
+    Section("paper", "The paper", "Its claims and its printed numbers, beside what the runs give.",
+            ("claims", "printed", "closing")),
+)  # fmt: skip
+
+
+def write_page(ledger: Ledger, reports_dir: Path) -> list[Path]:
+    """Write `reports_dir/<experiment>/index.html` and `figures/`, and return both; the verdicts are written before."""
+    folder = reports_dir / ledger.name
+    found = current_verdicts(ledger, reports_dir)
+    assert found is not None, "the verdicts of this ledger are written first"
+    charts = all_charts(Source(ledger, found))
+    save_charts(charts, folder / "figures")
+    page = folder / PAGE
+    write_text(page, page_text(ledger, found, charts))
+    return [page, folder / "figures"]
+
+
+def page_text(ledger: Ledger, found: Values, charts: Mapping[str, Chart | LackingError]) -> str:
+    """Return the page. Every name and title is escaped; scripts run by the digest of their text alone."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters["with_code"] = with_code
+    early, late = (Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("theme.js", "page.js"))
+    parts = {**_tables(ledger, found), **{name: _figure(name, chart) for name, chart in charts.items()}}
+    return environment.get_template("page.html").render(
+        found=found,
+        key=KEY,
+        about=about_sentences(found),
+        sections=[(section, [parts[name] for name in section.parts if name in parts]) for section in SECTIONS],
+        provenance=provenance(ledger),
+        settings=list(flat_settings(ledger.experiment["settings"])),
+        command=ledger.experiment.get("command", ""),
+        classes=class_counts(ledger),
+        image_parts=list(ledger.experiment["dataset"]["images"]),
+        style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        suffixes=SUFFIXES,
+        early=early,
+        late=late,
+        digests=[script_digest(early), script_digest(late)],
+    )
+
+
+def with_code(text: str) -> Markup:
+    """Return words as markup; what stands between backticks is code."""
+    parts = text.split("`")
+    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else p for i, p in enumerate(parts))
+
+
+def script_digest(script: str) -> str:
+    """Return the digest by which a content security policy admits a script."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _tables(ledger: Ledger, found: Values) -> dict[str, tuple[str, PageTable]]:
+    tables = {f"table-{number}": make_table(number, ledger, found) for number in available_tables(ledger)}
+    return {name: ("table", page_table(table)) for name, table in {**tables, **verdict_tables(found)}.items()}
+
+
+def _figure(name: str, chart: Chart | LackingError) -> tuple[str, PageFigure]:
+    """Return the kind of a figure's part of the page, and what stands there."""
+    if isinstance(chart, LackingError):
+        return "left-out", PageFigure(name, TITLES[name], str(chart))
+    svg = Markup(page_svg(chart.figure, name))
+    return "figure", PageFigure(name, TITLES[name], chart.caption, chart.summary, svg)
