@@ -63,7 +63,7 @@ table1: $(BIN)/.installed ## Print Table 1 from the ledger
 table2: $(BIN)/.installed ## Print Table 2 from the ledger
 	@$(BIN)/ferfuse table 2 --experiment $(EXPERIMENT)
 
-report: $(BIN)/.installed ## Write all tables and verdicts into reports/ (PDF=1: report.pdf too)
+report: $(BIN)/.installed ## Write all tables, verdicts, figures and the page into reports/ (PDF=1: report.pdf too)
 	@$(BIN)/ferfuse report --experiment $(EXPERIMENT) $(if $(PDF),--pdf)
 
 power: $(BIN)/.installed ## Tell which differences could be seen by now, and how many more seeds they need

@@ -179,4 +179,7 @@ def _print_report(folder: Path, reports_dir: Path) -> None:
         show_table(make_table(number, ledger, found))
         typer.echo()
     typer.echo(answer)
-    typer.echo(f"Tables are in {paths[0].parent}, the ledger in {folder}; `mlflow ui` shows the runs.")
+    typer.echo(
+        f"Tables are in {paths[0].parent}, the ledger in {folder}; `ferfuse report` adds figures and a page, "
+        "`mlflow ui` shows the runs."
+    )

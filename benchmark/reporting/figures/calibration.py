@@ -37,10 +37,7 @@ class Reliability:
 
 def reliabilities(source: Source) -> list[Reliability]:
     """Return the reliability of all networks alone, and of each method of the main comparison."""
-    listed = source.ledger.experiment["main"]["backbones"]
-    alone = [record for name in listed for record in source.alone(name)]
-    named = [("Networks alone", alone), *((source.title(method), source.runs(method)) for method in source.methods)]
-    return [_reliability(source, title, runs) for title, runs in named if runs]
+    return [_reliability(source, title, runs) for title, runs in source.kinds()]
 
 
 def calibration_chart(source: Source) -> Chart:

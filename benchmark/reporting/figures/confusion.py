@@ -39,10 +39,7 @@ class Matrix:
 
 def matrices(source: Source) -> list[Matrix]:
     """Return a matrix for all networks alone, and one for each method of the main comparison."""
-    listed = source.ledger.experiment["main"]["backbones"]
-    alone = [record for name in listed for record in source.alone(name)]
-    named = [("Networks alone", alone), *((source.title(method), source.runs(method)) for method in source.methods)]
-    return [_matrix(source, title, runs) for title, runs in named if runs]
+    return [_matrix(source, title, runs) for title, runs in source.kinds()]
 
 
 def confusion_chart(source: Source) -> Chart:

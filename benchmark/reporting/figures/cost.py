@@ -12,8 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from benchmark.ledger import Record
-from benchmark.reporting.accuracy import SELECTION
-from benchmark.reporting.figures.source import Source
+from benchmark.reporting.figures.source import Source, accuracy
 from benchmark.reporting.figures.style import INK, MUTED, PAPER, Chart, Mark, drawn, marks
 
 ALONE = "One network alone"
@@ -104,9 +103,9 @@ def draw_costs(axes: Axes, found: Sequence[Model], chosen: Sequence[Model], cost
             markersize=4.5,
             alpha=0.85,
         )
-    for number, (cost_of, accuracy) in enumerate(steps, start=1):
-        axes.plot([cost_of], [accuracy], "o", color=INK, markerfacecolor="none", markersize=9, markeredgewidth=0.8)
-        axes.annotate(str(number), (cost_of, accuracy), (-6, 5), textcoords="offset points", ha="right", fontsize=7)
+    for number, step in enumerate(steps, start=1):
+        axes.plot(*step, "o", color=INK, markerfacecolor="none", markersize=9, markeredgewidth=0.8)
+        axes.annotate(str(number), step, (-6, 5), textcoords="offset points", ha="right", fontsize=7)
     axes.set_xscale("log")
     axes.margins(x=0.12, y=0.12)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -116,8 +115,8 @@ def draw_costs(axes: Axes, found: Sequence[Model], chosen: Sequence[Model], cost
 
 
 def _model(kind: str, label: str, runs: Sequence[Record], sound: bool) -> Model:
-    accuracy = float(np.mean([100 * record.metrics[SELECTION]["accuracy"] for record in runs]))
-    return Model(kind, label, runs[0].macs / 1e6, runs[0].parameters / 1e6, accuracy, sound)
+    mean = float(np.mean([accuracy(record) for record in runs]))
+    return Model(kind, label, runs[0].macs / 1e6, runs[0].parameters / 1e6, mean, sound)
 
 
 def _summary(fronts: dict[str, list[Model]]) -> str:

@@ -9,8 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.reporting.accuracy import SELECTION
-from benchmark.reporting.figures.source import Floats, LackingError, Source, by_seed
+from benchmark.reporting.figures.source import Floats, LackingError, Source, accuracy, by_seed
 from benchmark.reporting.figures.style import BLUE, INK, MUTED, PAPER, SKY, Chart, drawn
 
 FUSED = {"late": "o", "attention-fusion": "D"}
@@ -84,7 +83,7 @@ def _overlap(source: Source, group: tuple[str, ...]) -> Overlap:
         a, b = source.predicted(one).right, source.predicted(other).right
         values.append([100 * np.mean(share) for share in (a & b, a & ~b, ~a & b, ~a & ~b)])
     fused = {
-        method: float(np.mean([100 * record.metrics[SELECTION]["accuracy"] for record in runs]))
+        method: float(np.mean([accuracy(record) for record in runs]))
         for method in FUSED
         if (runs := source.runs(method, [group]))
     }

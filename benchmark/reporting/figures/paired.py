@@ -9,8 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.reporting.accuracy import SELECTION
-from benchmark.reporting.figures.source import Floats, LackingError, Source, by_seed
+from benchmark.reporting.figures.source import Floats, LackingError, Source, accuracy, by_seed
 from benchmark.reporting.figures.style import (
     BLUE,
     MUTED,
@@ -56,7 +55,7 @@ def pairings(source: Source) -> list[Pairing]:
 def accuracy_by_seed(source: Source, method: str) -> Floats:
     """Return (S,) test accuracy in percent, mean over the groups of the main comparison."""
     runs = source.runs(method)
-    return by_seed(runs, [100 * record.metrics[SELECTION]["accuracy"] for record in runs])
+    return by_seed(runs, [accuracy(record) for record in runs])
 
 
 def paired_chart(source: Source) -> Chart:

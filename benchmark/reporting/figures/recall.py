@@ -24,10 +24,7 @@ class Recalls:
 
 def recalls(source: Source) -> list[Recalls]:
     """Return the recalls of all networks alone, and of each method of the main comparison."""
-    listed = source.ledger.experiment["main"]["backbones"]
-    alone = [record for name in listed for record in source.alone(name)]
-    named = [("Networks alone", alone), *((source.title(method), source.runs(method)) for method in source.methods)]
-    return [Recalls(title, _by_seed(source, runs)) for title, runs in named if runs]
+    return [Recalls(title, _by_seed(source, runs)) for title, runs in source.kinds()]
 
 
 def class_recall(predicted: Predicted, classes: int) -> Floats:

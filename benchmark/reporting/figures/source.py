@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from benchmark.ledger import Ledger, Record
-from benchmark.reporting.accuracy import data_name
+from benchmark.reporting.accuracy import SELECTION, data_name
 from benchmark.reporting.wording import Values, counted, flag_of, group_of, title_of
 
 Floats = NDArray[np.float64]
@@ -83,6 +83,11 @@ class Source:
         """Return the runs of one network alone, by seed."""
         return self.runs(None, [(backbone,)])
 
+    def kinds(self) -> list[tuple[str, list[Record]]]:
+        """Return all networks alone, and each method of the main comparison, with their runs."""
+        alone = [record for name in self.ledger.experiment["main"]["backbones"] for record in self.alone(name)]
+        return [("Networks alone", alone), *((self.title(method), self.runs(method)) for method in self.methods)]
+
     def predicted(self, record: Record) -> Predicted:
         """Return one run's test predictions; they are read once."""
         if record.run_id not in self._read:
@@ -113,6 +118,11 @@ def _predicted(ledger: Ledger, record: Record) -> Predicted:
     logits = np.column_stack([table.column(name).to_numpy() for name in columns]).astype(np.float64)
     label = table.column("label").to_numpy().astype(np.int64)
     return Predicted(label, logits.argmax(axis=1), softmax(logits, axis=1).max(axis=1))
+
+
+def accuracy(record: Record) -> float:
+    """Return a run's test accuracy in percent, its epoch selected on validation."""
+    return 100 * record.metrics[SELECTION]["accuracy"]
 
 
 def by_seed(records: Iterable[Record], values: Iterable[Any]) -> Floats:

@@ -110,7 +110,7 @@ def panels(figure: Figure, count: int, columns: int, **shared: Any) -> list[Axes
 
 def wrapped(title: str, width: int) -> str:
     """Break a panel's title at blanks into lines of at most `width` letters."""
-    return "\n".join(textwrap.wrap(title, width, break_long_words=False)) or title
+    return "\n".join(textwrap.wrap(title, width, break_long_words=False))
 
 
 def panel_height(count: int, columns: int, each: float) -> float:
