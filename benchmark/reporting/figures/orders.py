@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from benchmark.reporting.accuracy import in_order
 from benchmark.reporting.figures.source import Floats, LackingError, Source, spread
-from benchmark.reporting.figures.style import BLUE, GREEN, INK, PURPLE, VERMILLION, Chart, drawn
+from benchmark.reporting.figures.style import BLUE, GREEN, INK, PURPLE, VERMILLION, Chart, drawn_alone
 from benchmark.reporting.readings import ORDERS
 from benchmark.reporting.wording import Values
 
@@ -50,14 +49,8 @@ def orders_chart(source: Source) -> Chart:
         "seeds of the mean over pairs. Where predictions do not depend on the batch, the four markers stand below one "
         "another; † marks a method whose predictions do."
     )
-
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
-        draw_orders(axes, found)
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=4)
-
-    figure = drawn(draw, 1.2 + 0.38 * len(found), source.about)
+    size = (1.2 + 0.38 * len(found), 4)
+    figure = drawn_alone(lambda axes: draw_orders(axes, found), size, source.about)
     return Chart(caption, _summary(found), figure)
 
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from benchmark.reporting.figures.source import Floats, LackingError, Source, accuracy, by_seed
-from benchmark.reporting.figures.style import BLUE, INK, MUTED, PAPER, SKY, Chart, drawn
+from benchmark.reporting.figures.style import BLUE, INK, MUTED, PAPER, SKY, Chart, drawn_alone
 
 FUSED = {"late": "o", "attention-fusion": "D"}
 PARTS = ("both right", "first alone right", "second alone right", "both wrong")
@@ -43,14 +42,9 @@ def overlap_chart(source: Source) -> Chart:
         "reach of any choice between the two; the hatched parts are what fusion can win. Markers: accuracy of fusion "
         "on the same scale."
     )
-
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
-        draw_overlaps(axes, found, {method: source.title(method) for method in FUSED})
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=3)
-
-    figure = drawn(draw, 1.4 + 0.36 * len(found), source.about)
+    titles = {method: source.title(method) for method in FUSED}
+    size = (1.4 + 0.36 * len(found), 3)
+    figure = drawn_alone(lambda axes: draw_overlaps(axes, found, titles), size, source.about)
     return Chart(caption, _summary(found), figure)
 
 

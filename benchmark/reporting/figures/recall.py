@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from benchmark.ledger import Record
 from benchmark.reporting.figures.source import Floats, Predicted, Source, by_seed, spread
-from benchmark.reporting.figures.style import Chart, drawn, marks
+from benchmark.reporting.figures.style import Chart, drawn_alone, marks
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +46,12 @@ def recall_chart(source: Source) -> Chart:
         "deviation over seeds of the mean over pairs. Balanced accuracy is the mean over classes."
     )
 
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
+    def draw(axes: Axes) -> None:
         draw_recalls(axes, found, order)
         axes.set_yticks(range(len(order)), labels)
-        handles, titles = axes.get_legend_handles_labels()
-        figure.legend(handles, titles, loc="outside upper left", ncols=3)
 
     height = 1.1 + len(order) * max(0.3, 0.1 * len(found)) + 0.16 * (len(found) // 3)
-    return Chart(caption, _summary(found, source.classes), drawn(draw, height, source.about))
+    return Chart(caption, _summary(found, source.classes), drawn_alone(draw, (height, 3), source.about))
 
 
 def draw_recalls(axes: Axes, found: Sequence[Recalls], order: Sequence[int]) -> None:

@@ -22,6 +22,7 @@ METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     "png": {"Software": None},
 }
+TAG = re.compile(r"<[^>]+>")
 SCALE = 1.25  # of figures on a page over those in print, so that their letters can be read
 PAGE_COLOURS = {
     style.INK: "currentColor",
@@ -70,15 +71,18 @@ def page_svg(figure: Figure, name: str) -> str:
     box = re.search(r'viewBox="0 0 ([\d.]+) [\d.]+"', head)
     assert box is not None
     opening = f'<svg {box[0]} style="max-width: {SCALE * float(box[1]) / 72:.2f}in" aria-hidden="true"'
-    used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', body))
-    kept = {first or second for first, second in used}
-    body = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in kept else "", body)
-    body = re.sub(r'(?:xlink:)?href="#', f'href="#{name}-', body)
-    body = body.replace("url(#", f"url(#{name}-")
-    body = re.sub(r"(font: (?:\d+ )?[\d.]+px) [^;\"]+", r"\1 var(--sans)", body)
+    used = {a or b for tag in TAG.findall(body) for a, b in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', tag)}
+    return f"{opening}>{TAG.sub(lambda tag: _page_tag(tag[0], name, used), body).strip()}"
+
+
+def _page_tag(tag: str, name: str, used: set[str]) -> str:
+    """Return a tag with ids that begin with the figure's name and the page's colours; words between tags stay."""
+    tag = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", tag)
+    tag = re.sub(r'(?:xlink:)?href="#', f'href="#{name}-', tag).replace("url(#", f"url(#{name}-")
+    tag = re.sub(r"(font: (?:\d+ )?[\d.]+px) [^;\"]+", r"\1 var(--sans)", tag)
     for colour, variable in PAGE_COLOURS.items():
-        body = body.replace(colour, variable)
-    return f"{opening}>{body.strip()}"
+        tag = tag.replace(colour, variable)
+    return tag
 
 
 def _written(figure: Figure, suffix: str, **options: Any) -> bytes:

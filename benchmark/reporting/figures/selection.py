@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from benchmark.reporting.accuracy import SELECTION
 from benchmark.reporting.figures.source import Floats, LackingError, Source, by_seed
-from benchmark.reporting.figures.style import BLUE, INK, PAPER, VERMILLION, Chart, drawn
+from benchmark.reporting.figures.style import BLUE, INK, PAPER, VERMILLION, Chart, drawn_alone
 from benchmark.reporting.wording import points
 from benchmark.statistics.paired import paired_t_test
 
@@ -48,14 +47,8 @@ def selection_chart(source: Source) -> Chart:
         f"pairs. Bars: {confidence:g} % t interval over seeds. The best epoch on test looks at what it is measured on: "
         "its gain is optimism, not skill."
     )
-
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
-        draw_gains(axes, found)
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=2)
-
-    figure = drawn(draw, 1.2 + 0.3 * len(found), source.about)
+    size = (1.2 + 0.3 * len(found), 2)
+    figure = drawn_alone(lambda axes: draw_gains(axes, found), size, source.about)
     return Chart(caption, _summary(found), figure)
 
 

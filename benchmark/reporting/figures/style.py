@@ -98,6 +98,19 @@ def drawn(draw: Callable[[Figure], None], height: float, about: str) -> Figure:
     return figure
 
 
+def drawn_alone(draw: Callable[[Axes], None], size: tuple[float, int], about: str) -> Figure:
+    """Draw one panel of a height in inches with its legend above it, in so many columns: `size` is both."""
+    height, columns = size
+
+    def draw_with_legend(figure: Figure) -> None:
+        axes = figure.subplots()
+        draw(axes)
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=columns)
+
+    return drawn(draw_with_legend, height, about)
+
+
 def panels(figure: Figure, count: int, columns: int, **shared: Any) -> list[Axes]:
     """Return `count` panels in a grid; places that are left over stay empty."""
     grid = figure.subplots(ceil(count / columns), columns, squeeze=False, **shared).ravel().tolist()

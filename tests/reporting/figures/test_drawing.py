@@ -131,11 +131,12 @@ def test_cost_rings_the_front(source: Source) -> None:
 
 
 def test_titles_are_words_in_a_figure(source: Source) -> None:
-    found = {**source.found, "titles": {**source.found["titles"], "late": ODD_TITLE}}
+    title = f'{ODD_TITLE} id="a" href="#b" url(#c) {style.BLUE}'
+    found = {**source.found, "titles": {**source.found["titles"], "late": title}}
     svg = page_svg(forest_chart(Source(source.ledger, found)).figure, "forest")
     root = ElementTree.fromstring(svg.replace("xlink:href", "href"))
     texts = ["".join(element.itertext()) for element in root.iter() if element.tag.endswith("text")]
-    assert ODD_TITLE in texts
+    assert title in texts
     assert not [element for element in root.iter() if element.tag.endswith(("script", "b"))]
 
 
