@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from benchmark.reporting.figures.source import LackingError, Source
-from benchmark.reporting.figures.style import BLUE, GREEN, INK, MUTED, PAPER, RULE, VERMILLION, Chart, drawn
+from benchmark.reporting.figures.style import BLUE, GREEN, INK, MUTED, PAPER, RULE, VERMILLION, Chart, drawn, wrapped
 from benchmark.reporting.wording import Values, counted, points
 
 FAMILIES = {
@@ -57,10 +57,8 @@ def family_blocks(source: Source) -> list[Block]:
     blocks = []
     for family, heading in FAMILIES.items():
         own = [row for row in rows if row["family"] == family]
-        one = len({row["method"] for row in own}) == 1
-        labels = [source.title(row["baseline"]) if one and family == "primary" else _versus(source, row) for row in own]
         if own:
-            blocks.append(Block(heading, [_line(row, label) for row, label in zip(own, labels, strict=True)]))
+            blocks.append(Block(heading, [_line(row, _label(source, row)) for row in own]))
     return blocks
 
 
@@ -165,7 +163,8 @@ def _figure(blocks: Sequence[Block], source: Source) -> Figure:
         figure.legend(handles=keys, loc="outside upper left", ncols=5, handlelength=1.6)
 
     rows = sum(len(block.lines) for block in blocks) + 1.6 * len(blocks)
-    return drawn(draw, 1.2 + 0.2 * rows, source.about)
+    each = 0.27 if any("\n" in line.label for block in blocks for line in block.lines) else 0.2
+    return drawn(draw, 1.2 + each * rows, source.about)
 
 
 def _line(row: Values, label: str) -> Line:
@@ -173,8 +172,10 @@ def _line(row: Values, label: str) -> Line:
     return Line(label, row["difference"], over_seeds, over_images, row["verdict"])
 
 
-def _versus(source: Source, row: Values) -> str:
-    return f"{source.title(row['method'])} – {source.title(row['baseline'])}"
+def _label(source: Source, row: Values) -> str:
+    """Return what the heading does not say of a comparison."""
+    method, baseline = source.title(row["method"]), source.title(row["baseline"])
+    return {"primary": baseline, "best-single": method}.get(row["family"], wrapped(f"{method} – {baseline}", 58))
 
 
 def _reading(source: Source) -> str:
