@@ -61,11 +61,13 @@
 
   function makeFilterable(field) {
     const rows = [...document.getElementById(field.dataset.table).tBodies[0].rows];
-    const texts = new Map(rows.map(row => [row, row.textContent.toLowerCase()]));
     const count = document.getElementById(field.getAttribute("aria-describedby"));
     field.addEventListener("input", () => {
       const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
-      rows.forEach(row => { row.hidden = !words.every(word => texts.get(row).includes(word)); });
+      rows.forEach(row => {
+        const text = row.textContent.toLowerCase();
+        row.hidden = !words.every(word => text.includes(word));
+      });
       const shown = rows.filter(row => !row.hidden).length;
       count.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
     });
