@@ -4,6 +4,7 @@
     <results>/<experiment>/runs/<run_id>/record.json    written last: its presence means finished
     <results>/<experiment>/runs/<run_id>/predictions.parquet
     <results>/<experiment>/runs/<run_id>/history.csv    one row per epoch
+    <results>/<experiment>/runs/<run_id>/failure.json   in place of all that: why the run failed, when, where, how often
 
 A packed ledger holds the same in three files: experiment.json, records.jsonl and predictions.parquet with a
 column `run_id`. Whatever reads one form reads the other.
@@ -11,11 +12,15 @@ column `run_id`. Whatever reads one form reads the other.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import socket
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCHEMA = 1
+STORAGE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 SELECTIONS = ("validation_selected", "last_epoch", "best_test_epoch")
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "ece")
 
@@ -133,10 +139,14 @@ class Ledger:
         try:
             if self._is_packed:
                 return _decoded(self._packed_predictions[run_id])
-            return pq.ParquetFile(run_folder(self.root, run_id) / "predictions.parquet").read()
+            path = run_folder(self.root, run_id) / "predictions.parquet"
+            return pq.ParquetFile(path, page_checksum_verification=True).read()
         except (OSError, ValueError, KeyError) as error:
             reason = "they are missing" if isinstance(error, KeyError) else " ".join(str(error).split())
-            raise UserError(f"predictions of run {run_id} cannot be read ({reason}); run it again") from error
+            folder = run_folder(self.root, run_id)
+            raise UserError(
+                f"predictions of run {run_id} cannot be read ({reason}); delete {folder} and run it again"
+            ) from error
 
     def classified(self, run_id: str) -> Classified:
         """Return what a run said of every image; its predictions are read once, whoever asks.
@@ -240,14 +250,58 @@ def finished_runs(experiment: Path) -> list[str]:
 
 
 def write_run(experiment: Path, record: Record, predictions: pd.DataFrame, history: pd.DataFrame) -> None:
-    """Write predictions and history, then the record whose presence means finished."""
+    """Write predictions and history, then the record whose presence means finished; an earlier failure is forgotten."""
     folder = run_folder(experiment, record.run_id)
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "predictions.parquet.tmp"
-    predictions.to_parquet(partial, index=False, compression="zstd")
-    commit_file(partial, folder / "predictions.parquet")
+    with whole_file(folder / "predictions.parquet") as partial:
+        predictions.to_parquet(partial, index=False, compression="zstd", write_page_checksum=True)
     write_text(folder / "history.csv", history.to_csv(index=False, lineterminator="\n"))
     write_json(folder / "record.json", asdict(record))
+    (folder / "failure.json").unlink(missing_ok=True)
+
+
+def read_record(experiment: Path, run_id: str) -> Record:
+    """Read the record of one finished run.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = run_folder(experiment, run_id) / "record.json"
+    return _record(path.read_text(encoding="utf-8"), str(path))
+
+
+def write_failure(experiment: Path, run_id: str, reason: str) -> None:
+    """Note that a run failed, and why; it is not done again until it is asked for."""
+    earlier = read_failure(experiment, run_id)
+    note = {
+        "run_id": run_id,
+        "reason": reason,
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
+        "tries": 1 + (earlier["tries"] if earlier else 0),
+        "again": False,
+    }
+    folder = run_folder(experiment, run_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "failure.json", note)
+
+
+def read_failure(experiment: Path, run_id: str) -> dict[str, Any] | None:
+    """Read why a run failed; None where it did not. `again` says that it was asked for once more."""
+    path = run_folder(experiment, run_id) / "failure.json"
+    return _read_json(path) if path.is_file() else None
+
+
+def failed_runs(experiment: Path) -> dict[str, dict[str, Any]]:
+    """Return the failures that stand, by run id."""
+    notes = (_read_json(path) for path in sorted((experiment / "runs").glob("*/failure.json")))
+    return {note["run_id"]: note for note in notes if not note["again"]}
+
+
+def ask_again(experiment: Path, failures: Sequence[dict[str, Any]]) -> None:
+    """Let failed runs be done once more; how often they were tried is remembered."""
+    for note in failures:
+        write_json(run_folder(experiment, note["run_id"]) / "failure.json", {**note, "again": True})
 
 
 def read_record(experiment: Path, run_id: str) -> Record:
@@ -319,9 +373,8 @@ def pack_ledger(ledger: Ledger, target: Path) -> None:
 
     target.mkdir(parents=True, exist_ok=True)
     frames = [ledger.predictions(record.run_id).assign(run_id=record.run_id) for record in ledger.records]
-    partial = target / "predictions.parquet.tmp"
-    pd.concat(frames, ignore_index=True).to_parquet(partial, index=False, compression="zstd")
-    commit_file(partial, target / "predictions.parquet")
+    with whole_file(target / "predictions.parquet") as partial:
+        pd.concat(frames, ignore_index=True).to_parquet(partial, index=False, compression="zstd")
     lines = [json.dumps(_finite(asdict(record)), sort_keys=True) for record in ledger.records]
     write_text(target / "records.jsonl", "\n".join(lines) + "\n")
     write_json(target / "experiment.json", ledger.experiment)
@@ -329,18 +382,48 @@ def pack_ledger(ledger: Ledger, target: Path) -> None:
         write_json(target / "audit.json", {"findings": ledger.audit})
 
 
+def storage_fault(error: OSError) -> str | None:
+    """Say in one line what is wrong with the disk and what to do; None for an error of another kind."""
+    if error.errno not in STORAGE_FAULTS:
+        return None
+    where = error.filename or "the results folder"
+    return (
+        f"{where} cannot be written ({os.strerror(error.errno)}); free space or rights, or choose other folders; "
+        "finished runs are kept, the same command goes on from here"
+    )
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary name to write to; the file takes its own name when all of it is there, and never else."""
+    partial = path.with_name(path.name + ".tmp")
+    try:
+        yield partial
+        commit_file(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
 def commit_file(partial: Path, path: Path) -> None:
-    """Bring a completely written file to disk and then under its name."""
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
+    """Bring a completely written file to disk and then under its name, and the name to disk."""
+    _sync(partial)
     partial.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_text(text, encoding="utf-8")
-    commit_file(partial, path)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

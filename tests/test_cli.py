@@ -235,7 +235,7 @@ def test_real_layout_by_name(faces: Path, tmp_path: Path) -> None:
         (["reproduce", "--profile", "demos"], "did you mean demo"),
         (["reproduce", "--set", "seed=1"], "unknown setting 'seed'"),
         (["reproduce", "--plugin", "nowhere.py"], "nowhere.py does not exist"),
-        (["reproduce", "--engine", "ray"], "not part of this version"),
+        (["reproduce", "--engine", "rays"], "did you mean ray"),
         (["reproduce", "--set", "weights=nowhere.pth"], "or use weights=none"),
         (["table", "2", "--experiment", "nothing"], "no experiment at"),
         (["report", "--ledger", "nothing"], "no experiment at"),

@@ -8,6 +8,7 @@ from typing import NoReturn
 import typer
 
 from benchmark.config import UserError
+from benchmark.ledger import storage_fault
 
 app = typer.Typer(
     name="ferfuse",
@@ -45,6 +46,11 @@ def main() -> None:
         _end(f"{error}", 2)
     except (KeyboardInterrupt, typer.Abort):
         _end("stopped; finished runs are kept, the same command goes on from here", 130)
+    except OSError as error:
+        reason = storage_fault(error)
+        if reason is None:
+            raise
+        _end(reason, 2)
     except Exception as error:
         # What the option parser raises: typer brings click along or takes the installed one, by version.
         if not hasattr(error, "format_message"):

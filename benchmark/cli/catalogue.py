@@ -21,7 +21,7 @@ def list_registered(
 
     Example: ferfuse list methods
     """
-    from benchmark.engine.experiment import catalogue
+    from benchmark.engine.catalogue import catalogue
 
     rows = catalogue(what, tuple(plugin or ()))
     if as_json:

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,8 +30,14 @@ from benchmark.cli.options import (
     overrides,
     show_table,
 )
-from benchmark.config import UserError, load_config
+from benchmark.config import UserError, load_config, nearest
 from benchmark.ledger import experiment_folder, load_ledger
+
+if TYPE_CHECKING:
+    from benchmark.engine.outcomes import Summary
+
+ENGINES = ("local", "ray")
+SHOWN = 40  # unfinished runs that `status` lists; --json has them all
 
 
 @app.command()
@@ -46,9 +52,17 @@ def reproduce(
     plugin: Plugins = None,
     assignments: Assignments = None,
     arms: Arms = None,
-    engine: Annotated[str, typer.Option(help="local; ray is not part of this version.")] = "local",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    workers: Annotated[int, typer.Option(help="Processes side by side; 0 chooses.")] = 0,
+    engine: Annotated[str, typer.Option(help="local, or ray (on RAY_ADDRESS where that is set).")] = "local",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda (every GPU), or one as in cuda:1.")] = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Processes side by side; 0 chooses.")] = 0,
+    workers_per_gpu: Annotated[int, typer.Option(min=1, help="Runs that share a GPU.")] = 1,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do runs again that failed before.")] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same bits every time on a GPU too, at some cost in time.")
+    ] = False,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(min=0, help="Training time between two checkpoints of a run, at least.")
+    ] = 20.0,
     track: Annotated[bool, typer.Option(help="Mirror the runs into MLflow.")] = True,
     results_dir: ResultsDir = Path("results"),
     reports_dir: ReportsDir = Path("reports"),
@@ -61,9 +75,8 @@ def reproduce(
     from benchmark.engine.experiment import Request, run_experiment
     from benchmark.engine.progress import TerminalProgress
 
-    if engine != "local":
-        known = "ray is not part of this version; use local" if engine == "ray" else "use local"
-        raise UserError(f"--engine {engine}: {known}")
+    if engine not in ENGINES:
+        raise UserError(f"no engine named '{engine}'; {nearest(engine, ENGINES)}")
     settings = load_config(profile, overrides(dataset, data_root, seeds, backbones, methods, assignments, arms))
     name = experiment or experiment_name(profile, dataset)
     request = Request(
@@ -75,16 +88,20 @@ def reproduce(
         workers=workers,
         plugins=tuple(plugin or ()),
         command="ferfuse " + shlex.join(sys.argv[1:]),
+        engine=engine,
+        workers_per_gpu=workers_per_gpu,
+        retry_failed=retry_failed,
+        deterministic=deterministic,
+        checkpoint_seconds=checkpoint_seconds,
     )
     progress = TerminalProgress(request, track)
     with progress:
         summary = run_experiment(request, progress)
+    _tell_failures(summary)
     _print_report(experiment_folder(results_dir, name), reports_dir)
-    if summary.done == 0 and not summary.failures:
+    if summary.done == 0 and not summary.failures and not summary.failed_before:
         typer.echo(f"All {summary.runs} runs of experiment '{name}' were finished already; nothing to do.")
-    for failure in summary.failures:
-        typer.echo(f"failed: {failure.run.label}: {failure.reason}", err=True)
-    if summary.failures:
+    if summary.failures or summary.failed_before:
         raise typer.Exit(1)
 
 
@@ -145,26 +162,36 @@ def status(
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """Tell how many runs of an experiment are finished.
+    """Tell which runs of an experiment are done, running, failed or waiting, and why each would run again.
 
     Example: ferfuse status --experiment demo
     """
-    from benchmark.ledger import existing_experiment, finished_runs
+    from benchmark.engine.overview import summary
 
-    folder = experiment_folder(results_dir, experiment or experiment_name(profile, dataset))
-    description = existing_experiment(folder)
-    planned = description["plan"]["runs"]
-    finished = set(finished_runs(folder))
-    counts = {
-        "experiment": description["experiment"],
-        "planned": len(planned),
-        "finished": sum(run_id in finished for run_id in planned),
-        "finished_beside_plan": len(finished.difference(planned)),
-    }
+    found = summary(experiment_folder(results_dir, experiment or experiment_name(profile, dataset)))
     if as_json:
-        typer.echo(json.dumps(counts, indent=1))
+        typer.echo(json.dumps(found, indent=1))
         return
-    typer.echo(f"{counts['experiment']}: {counts['finished']} of {counts['planned']} planned runs finished")
+    typer.echo(
+        f"{found['experiment']}: {found['finished']} of {found['planned']} planned runs finished, "
+        f"{found['running']} running, {found['failed']} failed, {found['waiting']} waiting"
+    )
+    for run in found["runs"][:SHOWN]:
+        typer.echo(f"{run['state']:<8} {run['label']}: {run['why']}")
+    if len(found["runs"]) > SHOWN:
+        typer.echo(f"... and {len(found['runs']) - SHOWN} more; --json lists them all")
+
+
+def _tell_failures(summary: Summary) -> None:
+    """Name the runs that failed, and say how to do them again."""
+    for failure in summary.failures:
+        typer.echo(f"failed: {failure.run.label}: {failure.reason}", err=True)
+    if summary.failed_before:
+        typer.echo(
+            f"{summary.failed_before} runs failed before and were left alone: `ferfuse status` says why, "
+            "--retry-failed does them again",
+            err=True,
+        )
 
 
 def _print_report(folder: Path, reports_dir: Path) -> None:

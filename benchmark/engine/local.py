@@ -1,144 +1,181 @@
-"""The local engine: worker processes on this machine, each with one thread on a CPU.
+"""The local engine: worker processes on this machine, each with one thread on a CPU, or bound to one GPU.
 
 Two processes of one thread train more images a second than one of two threads: small images leave little to share
-between threads. One thread each also makes a run's numbers independent of how many workers there are.
+between threads. Every worker is a process of its own, not part of a pool, so that one that the system kills takes
+one run with it and no other.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 
 import torch
 
-from benchmark.ledger import Record
+from benchmark.engine.outcomes import Failed, Outcome
+from benchmark.engine.work import prepare_process, work
+from benchmark.ledger import write_failure
 from benchmark.plan import Run
-from benchmark.training import execute
 from benchmark.training.workspace import Workspace
-from fusion_methods import load_entry_points, load_plugin
 
-STAGE_ORDER = {"backbone": 0, "joint": 1, "cross-fitted": 2, "stored": 3}
+TRIES = 2  # of a run whose worker process is killed
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A run that did not finish, and why."""
+class Setup:
+    """What every worker is told at its start."""
 
-    run: Run
-    reason: str
-
-
-class WorkersDiedError(RuntimeError):
-    """The operating system ended a worker process; finished runs are in the ledger."""
+    workspace: Workspace
+    plugins: tuple[Path, ...] = ()
+    deterministic: bool = False
 
 
-Finished = Callable[[Run, Record | Failure], None]
+def worker_devices(device: str, workers: int, per_gpu: int) -> list[str]:
+    """Return the device of every worker: all GPUs in turn, or the one that is named, or the CPU's cores.
 
-
-def default_workers(device: str) -> int:
-    """Return one worker for a GPU, one for every core of a CPU that this process may use."""
-    return 1 if device.startswith("cuda") else len(os.sched_getaffinity(0))
-
-
-def run_locally(
-    runs: Sequence[Run], workspace: Workspace, workers: int, plugins: Sequence[Path], finished: Finished
-) -> None:
-    """Do all runs, every one after its parents, and report each as it ends.
-
-    A run that fails is reported with its reason; those that start from it are reported as failed too, the others go on.
-
-    Raises:
-        WorkersDiedError: a worker process was killed from outside.
+    Args:
+        device: "cpu", "cuda" (every GPU that this process sees) or "cuda:1".
+        workers: their number; 0 is `per_gpu` for each GPU, or one for each core that this process may use.
     """
-    waiting = sorted(runs, key=lambda run: (STAGE_ORDER[run.stage], -run.cost))
-    pending = {run.run_id for run in runs}
-    broken: set[str] = set()
-    flying: dict[Future[Record | str], Run] = {}
-    context = multiprocessing.get_context("spawn")
-    setup = (workspace, tuple(plugins))
-    with ProcessPoolExecutor(min(workers, len(runs)), context, _start_worker, setup) as pool:
+    if not device.startswith("cuda"):
+        return [device] * (workers or len(os.sched_getaffinity(0)))
+    gpus = [device] if ":" in device else [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return [gpus[i % len(gpus)] for i in range(workers or per_gpu * len(gpus))]
+
+
+class InProcess:
+    """Do one run after the other in this process."""
+
+    slots = 1
+
+    def __init__(self, setup: Setup) -> None:
+        prepare_process(setup.workspace.device, setup.deterministic, setup.plugins)
+        self.workspace = setup.workspace
+        self.waiting: deque[Run] = deque()
+
+    def submit(self, run: Run) -> None:
+        """Take a run."""
+        self.waiting.append(run)
+
+    def wait(self, seconds: float | None) -> list[tuple[Run, Outcome]]:
+        """Do the run that was taken first, however long it takes."""
+        run = self.waiting.popleft()
+        return [(run, work(run, self.workspace))]
+
+    def stop(self) -> None:
+        """Nothing is under way between two calls."""
+
+
+class LocalProcesses:
+    """Do runs in worker processes, one at a time in each; a killed one is replaced and its run tried once more."""
+
+    def __init__(self, setup: Setup, devices: Sequence[str]) -> None:
+        self.experiment = setup.workspace.experiment
+        self.setups = [replace(setup, workspace=replace(setup.workspace, device=device)) for device in devices]
+        self.workers: list[_Worker | None] = [None] * len(devices)
+        self.killed: Counter[str] = Counter()
+
+    @property
+    def slots(self) -> int:
+        """One for each worker."""
+        return len(self.workers)
+
+    def submit(self, run: Run) -> None:
+        """Give a run to a worker that has none."""
+        place = next(i for i, worker in enumerate(self.workers) if worker is None or worker.run is None)
+        worker = self.workers[place]
+        if worker is None or not worker.process.is_alive():
+            worker = self.workers[place] = _Worker(self.setups[place])
+        worker.begin(run)
+
+    def wait(self, seconds: float | None) -> list[tuple[Run, Outcome]]:
+        """Return runs that have ended; that of a worker which died is begun again, or fails."""
+        busy = {worker.connection: i for i, worker in enumerate(self.workers) if worker and worker.run}
+        ended: list[tuple[Run, Outcome]] = []
+        for connection in wait_for(list(busy), seconds):
+            place = busy[connection]  # type: ignore[index]
+            worker = self.workers[place]
+            assert worker is not None
+            assert worker.run is not None
+            run = worker.run
+            outcome = worker.result()
+            if outcome is None:
+                self.workers[place] = None
+                outcome = self._after_death(run, worker.process.exitcode)
+            if outcome is not None:
+                ended.append((run, outcome))
+        return ended
+
+    def _after_death(self, run: Run, exitcode: int | None) -> Failed | None:
+        self.killed[run.run_id] += 1
+        if self.killed[run.run_id] < TRIES:
+            self.submit(run)
+            return None
+        how = f"by signal {-exitcode}" if exitcode and exitcode < 0 else f"with exit status {exitcode}"
+        reason = f"its worker process ended {how}, {TRIES} times (not enough memory?)"
+        write_failure(self.experiment, run.run_id, reason)
+        return Failed(reason)
+
+    def stop(self) -> None:
+        """End all workers; a run under way keeps its last checkpoint."""
+        for worker in self.workers:
+            if worker is not None:
+                worker.process.kill()
+                worker.process.join()
+
+
+class _Worker:
+    """A process and the pipe to it."""
+
+    def __init__(self, setup: Setup) -> None:
+        context = multiprocessing.get_context("forkserver")  # torch is imported once, and its pages are shared
+        context.set_forkserver_preload(["benchmark.engine.work"])
+        self.connection, other_end = context.Pipe()
+        self.process = context.Process(target=_serve, args=(other_end, setup), daemon=True)
+        self.process.start()
+        other_end.close()
+        self.run: Run | None = None
+
+    def begin(self, run: Run) -> None:
+        """Send a run to the process."""
+        self.run = run
+        self.connection.send(run)
+
+    def result(self) -> Outcome | None:
+        """Return how the run ended; None where the process did."""
+        self.run = None
         try:
-            while waiting or flying:
-                for run in _ready(waiting, pending, limit=2 * workers - len(flying)):
-                    waiting.remove(run)
-                    if broken.intersection(run.parents):
-                        _end(
-                            run,
-                            Failure(run, "a backbone that it starts from failed"),
-                            pending,
-                            broken,
-                            finished,
-                        )
-                    else:
-                        flying[pool.submit(_work, run)] = run
-                done, _ = wait(flying, return_when=FIRST_COMPLETED)
-                for future in done:
-                    run, result = flying.pop(future), future.result()
-                    outcome = Failure(run, result) if isinstance(result, str) else result
-                    _end(run, outcome, pending, broken, finished)
-        except BrokenProcessPool as error:
-            raise WorkersDiedError("a worker process was killed (out of memory?); finished runs are kept") from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            outcome: Outcome = self.connection.recv()
+        except EOFError:
+            self.process.join()
+            return None
+        return outcome
 
 
-def run_in_process(runs: Sequence[Run], workspace: Workspace, finished: Finished) -> None:
-    """Do all runs one after the other in this process."""
-    _prepare_torch(workspace.device)
-    pending: set[str] = {run.run_id for run in runs}
-    broken: set[str] = set()
-    for run in sorted(runs, key=lambda run: (STAGE_ORDER[run.stage], -run.cost)):
-        if broken.intersection(run.parents):
-            result: Record | str = "a backbone that it starts from failed"
-        else:
-            result = _attempt(run, workspace)
-        _end(run, Failure(run, result) if isinstance(result, str) else result, pending, broken, finished)
+def _serve(connection: Connection, setup: Setup) -> None:
+    """Do the runs that come through the pipe until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    prepare_process(setup.workspace.device, setup.deterministic, setup.plugins)
+    while True:
+        try:
+            run = connection.recv()
+        except EOFError:
+            return
+        connection.send(work(run, setup.workspace))
 
 
-def _ready(waiting: Sequence[Run], pending: set[str], limit: int) -> list[Run]:
-    """Return the first `limit` waiting runs whose parents have ended."""
-    ready = (run for run in waiting if not pending.intersection(run.parents))
-    return [run for _, run in zip(range(limit), ready, strict=False)]
-
-
-def _end(run: Run, outcome: Record | Failure, pending: set[str], broken: set[str], finished: Finished) -> None:
-    pending.discard(run.run_id)
-    if isinstance(outcome, Failure):
-        broken.add(run.run_id)
-    finished(run, outcome)
-
-
-_workspace: Workspace | None = None
-
-
-def _start_worker(workspace: Workspace, plugins: tuple[Path, ...]) -> None:
-    global _workspace
-    _prepare_torch(workspace.device)
-    load_entry_points()
-    for plugin in plugins:
-        load_plugin(plugin)
-    _workspace = workspace
-
-
-def _prepare_torch(device: str) -> None:
-    if device == "cpu":
-        torch.set_num_threads(1)
-
-
-def _work(run: Run) -> Record | str:
-    assert _workspace is not None
-    return _attempt(run, _workspace)
-
-
-def _attempt(run: Run, workspace: Workspace) -> Record | str:
-    """Do a run; a failure comes back as its reason, so that it ends this run alone."""
-    try:
-        return execute(run, workspace)
-    except Exception as error:  # the reason is reported, the other runs go on
-        return f"{type(error).__name__}: {error}"
+def _end_with_parent() -> None:
+    """End this process when its parent is gone, so that none is left behind when that was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -14,8 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmark.ledger import Record
 
 if TYPE_CHECKING:
-    from benchmark.engine.experiment import Request
-    from benchmark.engine.local import Failure
+    from benchmark.engine.outcomes import Failure, Request
     from benchmark.plan import Run
     from benchmark.tracking import Tracker
 

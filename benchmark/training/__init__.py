@@ -12,15 +12,20 @@ import pandas as pd
 import torch
 import torchvision
 
-from benchmark.ledger import Record, write_run
+from benchmark.ledger import Record, is_finished, read_record, write_run
 from benchmark.plan import Run
 from benchmark.statistics.metrics import all_metrics
 from benchmark.training.backbone import train_backbone
-from benchmark.training.fit import Outcome
+from benchmark.training.fit import BatchTooLargeError, Outcome
 from benchmark.training.fusion import train_cross_fitted, train_end_to_end, train_on_stored_outputs
 from benchmark.training.latency import milliseconds_per_image
+from benchmark.training.resume import checkpoint_path
 from benchmark.training.workspace import Workspace
 
+SMALLEST_MICRO_BATCH = 2  # images; batch normalisation needs two
+ACCUMULATED = (
+    "the batch did not fit into memory: gradients of micro-batches were added up, batch normalisation saw each"
+)
 STAGES: dict[str, Callable[[Run, Workspace], Outcome]] = {
     "backbone": train_backbone,
     "stored": train_on_stored_outputs,
@@ -30,9 +35,14 @@ STAGES: dict[str, Callable[[Run, Workspace], Outcome]] = {
 
 
 def execute(run: Run, workspace: Workspace) -> Record:
-    """Do one run and write it to the ledger; returns the record."""
+    """Do one run and write it to the ledger; returns the record.
+
+    A run that is in the ledger already is done for what it leaves beside, its weights; the record stays.
+    """
     started = time.perf_counter()
-    outcome = STAGES[run.stage](run, workspace)
+    outcome = train(run, workspace)
+    if is_finished(workspace.experiment, run.run_id):
+        return read_record(workspace.experiment, run.run_id)
     record = Record(
         run_id=run.run_id,
         kind=run.kind,
@@ -48,9 +58,9 @@ def execute(run: Run, workspace: Workspace) -> Record:
         metrics=_test_metrics(outcome, workspace, run.seed),
         parameters=run.parameters,
         macs=run.macs,
-        seconds=round(time.perf_counter() - started, 3),
+        seconds=round(outcome.seconds_before + time.perf_counter() - started, 3),
         device=_device_name(workspace.device),
-        environment=environment(),
+        environment={**environment(), **_micro_batches(run, workspace)},
         titles=run.titles,
         batch_dependent=run.batch_dependent,
         milliseconds=milliseconds_per_image(run, workspace),
@@ -61,7 +71,33 @@ def execute(run: Run, workspace: Workspace) -> Record:
         _predictions(outcome, workspace, run.seed),
         pd.DataFrame(outcome.history),
     )
+    checkpoint_path(workspace.experiment, run.run_id).unlink(missing_ok=True)
     return record
+
+
+def train(run: Run, workspace: Workspace) -> Outcome:
+    """Train what a run is about; where memory does not hold its batch, once more in micro-batches of half the size.
+
+    The steps stay those of the whole batch: the gradients of its parts are added up.
+
+    Raises:
+        BatchTooLargeError: not even the smallest micro-batch fits.
+    """
+    while True:
+        try:
+            return STAGES[run.stage](run, workspace)
+        except BatchTooLargeError:
+            size = workspace.micro_batches.get(run.run_id, int(run.hyperparameters["batch_size"]))
+            if size <= SMALLEST_MICRO_BATCH:
+                raise
+        # Here the failed step's tensors are gone with its exception.
+        torch.cuda.empty_cache()
+        workspace.micro_batches[run.run_id] = max(SMALLEST_MICRO_BATCH, size // 2)
+
+
+def _micro_batches(run: Run, workspace: Workspace) -> dict[str, object]:
+    size = workspace.micro_batches.get(run.run_id)
+    return {} if size is None else {"micro_batch": size, "micro_batch_note": ACCUMULATED}
 
 
 @cache

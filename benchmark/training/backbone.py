@@ -13,12 +13,21 @@ from backbones import BranchOutput, build_backbone, split_replicate
 from backbones.weights import load_weights
 from benchmark.ledger import artifact_folder
 from benchmark.plan import Run, stream
-from benchmark.training.checkpoint import load_tensors, save_tensors, stage_of
+from benchmark.training.checkpoint import DamagedError, load_tensors, save_tensors, stage_of
 from benchmark.training.fit import Outcome, fit
 from benchmark.training.images import EVALUATION_BATCH, image_task
+from benchmark.training.resume import execution_of
 from benchmark.training.workspace import Workspace, batches_of
 
 WEIGHTS, OUTPUTS, MAPS = "weights.safetensors", "outputs.safetensors", "maps.safetensors"
+
+
+class LostWeightsError(RuntimeError):
+    """The weights of a finished stage-1 run are missing or damaged: that run has to be done again first."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        super().__init__(reason)
+        self.run_id = run_id
 
 
 class Logits(nn.Module):
@@ -36,7 +45,7 @@ class Logits(nn.Module):
 def train_backbone(run: Run, workspace: Workspace) -> Outcome:
     """Train a backbone; leave the selected epoch's weights and its outputs for all images as artifacts."""
     network = initial_backbone(run, workspace)
-    outcome = fit(Logits(network), image_task(run, workspace), stage_of(run))
+    outcome = fit(Logits(network), image_task(run, workspace), stage_of(run), execution_of(run, workspace))
     network.load_state_dict({name.removeprefix("backbone."): value for name, value in outcome.state.items()})
     folder = artifact_folder(workspace.experiment, run.run_id)
     save_tensors(network.state_dict(), folder / WEIGHTS)
@@ -55,10 +64,32 @@ def initial_backbone(run: Run, workspace: Workspace) -> nn.Module:
 
 
 def trained_backbone(run_id: str, spec: str, workspace: Workspace) -> nn.Module:
-    """Build a backbone with the weights that its stage-1 run left."""
+    """Build a backbone with the weights that its stage-1 run left.
+
+    Raises:
+        LostWeightsError: they are missing or damaged; a damaged file is deleted.
+    """
     network = build_backbone(spec, len(workspace.manifest.classes))
-    network.load_state_dict(load_tensors(artifact_folder(workspace.experiment, run_id) / WEIGHTS))
+    network.load_state_dict(_kept_weights(workspace.experiment, run_id))
     return network.to(workspace.device).to(memory_format=torch.channels_last)
+
+
+def verify_weights(experiment: Path, run_id: str) -> None:
+    """Make sure that the weights of a stage-1 run are there and whole.
+
+    Raises:
+        LostWeightsError: they are not; a damaged file is deleted.
+    """
+    _kept_weights(experiment, run_id)
+
+
+def _kept_weights(experiment: Path, run_id: str) -> dict[str, Tensor]:
+    path = artifact_folder(experiment, run_id) / WEIGHTS
+    try:
+        return load_tensors(path)
+    except DamagedError as error:
+        path.unlink(missing_ok=True)
+        raise LostWeightsError(run_id, str(error)) from error
 
 
 def has_weights(experiment: Path, run_id: str) -> bool:
@@ -67,7 +98,7 @@ def has_weights(experiment: Path, run_id: str) -> bool:
 
 
 def stored_outputs(run_id: str, spec: str, workspace: Workspace, *, with_maps: bool) -> BranchOutput:
-    """Read a stage-1 run's outputs for all N images.
+    """Read a stage-1 run's outputs for all N images; missing or damaged ones are computed from its weights.
 
     Feature maps are a hundred times as large as features, so they are computed from the weights when a method first
     asks for them.
@@ -79,8 +110,11 @@ def stored_outputs(run_id: str, spec: str, workspace: Workspace, *, with_maps: b
 
 
 def _stored(path: Path, names: tuple[str, ...], run_id: str, spec: str, workspace: Workspace) -> dict[str, Tensor]:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
-        if not path.is_file():
+        try:
+            return load_tensors(path, workspace.device)
+        except DamagedError:
             network = trained_backbone(run_id, spec, workspace)
             save_tensors(_outputs_of_all_images(network, workspace, names), path)
     return load_tensors(path, workspace.device)

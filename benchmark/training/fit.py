@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backbones import BranchOutput
 from benchmark.config import StageSettings
 from benchmark.ledger import SELECTIONS
 
 Scores = dict[str, np.ndarray]
 Batches = Callable[[int], Iterable[tuple[Any, Tensor]]]
+LARGEST_LOSS = 1e4  # mean cross entropy of an epoch; a network that knows nothing has ln C
 
 
 class DivergedError(RuntimeError):
-    """The loss is no longer a finite number."""
+    """The loss or a score is no longer a number that means something."""
+
+
+class BatchTooLargeError(RuntimeError):
+    """The device's memory does not hold a training step of so many images."""
 
 
 @dataclass
@@ -32,12 +38,14 @@ class Outcome:
         logits: for every selection rule, (N, C) logits by split, "validation" and "test".
         state: the parameters of the validation-selected epoch.
         history: one row per epoch.
+        seconds_before: what an interrupted attempt had spent on the epochs that this one goes on from.
     """
 
     epochs: dict[str, int] = field(default_factory=dict)
     logits: dict[str, Scores] = field(default_factory=dict)
     state: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+    seconds_before: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,48 @@ class Task:
     labels: Scores
 
 
-def fit(network: nn.Module, task: Task, stage: StageSettings) -> Outcome:
+@dataclass
+class Learning:
+    """A stage under way: with this and the seeds, it goes on as if it had never stopped.
+
+    Attributes:
+        epoch: the last one that is complete.
+        best: for each selection rule, the (accuracy, -loss) of the epoch that it takes so far.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    outcome: Outcome
+    epoch: int = 0
+    best: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+class Checkpoint(Protocol):
+    """Where a stage is kept between epochs."""
+
+    def restore(self, learning: Learning) -> None:
+        """Set a stage to the last epoch that is kept; leave it as it is where there is none."""
+
+    def offer(self, learning: Learning) -> None:
+        """Keep a stage as it is after an epoch, if it is time."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a machine gets through a stage.
+
+    Attributes:
+        checkpoint: where it is kept between epochs; None keeps nothing.
+        micro_batch: images that go through the network at a time; a step still learns from the whole batch, whose
+            gradients are added up. None takes the batch at once.
+    """
+
+    checkpoint: Checkpoint | None = None
+    micro_batch: int | None = None
+
+
+def fit(network: nn.Module, task: Task, stage: StageSettings, execution: Execution | None = None) -> Outcome:
     """Train a network by cross entropy.
 
     Validation selects the epoch of highest validation accuracy, among equals the one of lowest validation
@@ -65,55 +114,104 @@ def fit(network: nn.Module, task: Task, stage: StageSettings) -> Outcome:
     parameters is evaluated once.
 
     Raises:
-        DivergedError: the loss is not finite.
+        DivergedError: the loss is not finite or beyond all bounds, or a score is not a number.
+        BatchTooLargeError: the device has not enough memory for a training step.
     """
+    execution = execution or Execution()
     outcome = Outcome()
     if not any(True for _ in network.parameters()):
-        _keep(outcome, network, task.evaluate(network), 0, SELECTIONS)
+        _keep(outcome, network, _evaluated(network, task), 0, SELECTIONS)
         outcome.history.append({"epoch": 0, **_epoch_scores(outcome.logits["last_epoch"], task.labels)})
         return outcome
-    optimizer, schedule = _optimizer(network, stage, task.steps)
-    best: dict[str, tuple[float, float]] = {}
-    for epoch in range(1, stage.epochs + 1):
-        rate = optimizer.param_groups[0]["lr"]
-        learnt = _learn_epoch(network, task.batches(epoch), optimizer, schedule)
-        logits = task.evaluate(network)
+    learning = Learning(network, *_optimizer(network, stage, task.steps), outcome)
+    if execution.checkpoint:
+        execution.checkpoint.restore(learning)
+    for epoch in range(learning.epoch + 1, stage.epochs + 1):
+        rate = learning.optimizer.param_groups[0]["lr"]
+        learnt = _learn_epoch(learning, task.batches(epoch), execution.micro_batch)
+        logits = _evaluated(network, task)
         scores = _epoch_scores(logits, task.labels)
         outcome.history.append({"epoch": epoch, "learning_rate": rate, **learnt, **scores})
-        kept = ["last_epoch"]
-        for rule, split in (("validation_selected", "validation"), ("best_test_epoch", "test")):
-            rank = (scores[f"{split}_accuracy"], -scores[f"{split}_loss"])
-            if rule not in best or rank > best[rule]:
-                best[rule] = rank
-                kept.append(rule)
-        _keep(outcome, network, logits, epoch, kept)
+        _keep(outcome, network, logits, epoch, _rules_that_take(learning.best, scores))
+        learning.epoch = epoch
+        if execution.checkpoint and epoch < stage.epochs:
+            execution.checkpoint.offer(learning)
     return outcome
 
 
+def _rules_that_take(best: dict[str, tuple[float, float]], scores: dict[str, float]) -> list[str]:
+    """Return the selection rules that prefer this epoch to all before it, and note it in `best`."""
+    taken = ["last_epoch"]
+    for rule, split in (("validation_selected", "validation"), ("best_test_epoch", "test")):
+        rank = (scores[f"{split}_accuracy"], -scores[f"{split}_loss"])
+        if rule not in best or rank > best[rule]:
+            best[rule] = rank
+            taken.append(rule)
+    return taken
+
+
+def _evaluated(network: nn.Module, task: Task) -> Scores:
+    logits = task.evaluate(network)
+    if any(np.isnan(scores).any() for scores in logits.values()):
+        raise DivergedError("a score is not a number; lower the learning rate, or look into the method")
+    return logits
+
+
 def _learn_epoch(
-    network: nn.Module,
-    batches: Iterable[tuple[Any, Tensor]],
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
+    learning: Learning, batches: Iterable[tuple[Any, Tensor]], micro_batch: int | None
 ) -> dict[str, float]:
     """Take one step for every batch; return the mean loss and accuracy seen on the way."""
-    network.train()
+    learning.network.train()
     sums: list[Tensor] = []
     images = 0
     for inputs, labels in batches:
-        scores = network(inputs)
-        loss = F.cross_entropy(scores, labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        right = (scores.detach().argmax(1) == labels).sum()
-        sums.append(torch.stack([loss.detach() * len(labels), right.to(loss.dtype)]))
+        try:
+            sums += _step(learning, micro_batches(inputs, labels, micro_batch), len(labels))
+        except torch.OutOfMemoryError as error:
+            raise BatchTooLargeError(f"out of memory: {str(error).splitlines()[0]}") from error
         images += len(labels)
     total_loss, right_images = (torch.stack(sums).sum(0) / images).tolist()
     if not math.isfinite(total_loss):
         raise DivergedError("the loss is not a finite number; lower the learning rate")
+    if total_loss > LARGEST_LOSS:
+        raise DivergedError(f"the loss grew to {total_loss:.3g}; lower the learning rate")
     return {"train_loss": total_loss, "train_accuracy": right_images}
+
+
+def _step(learning: Learning, parts: Iterable[tuple[Any, Tensor]], images: int) -> list[Tensor]:
+    """Learn from one batch, its parts' gradients added up; return each part's (summed loss, right images)."""
+    learning.optimizer.zero_grad(set_to_none=True)
+    sums = []
+    for inputs, labels in parts:
+        scores = learning.network(inputs)
+        loss = F.cross_entropy(scores, labels)
+        (loss if len(labels) == images else loss * (len(labels) / images)).backward()
+        right = (scores.detach().argmax(1) == labels).sum()
+        sums.append(torch.stack([loss.detach() * len(labels), right.to(loss.dtype)]))
+    learning.optimizer.step()
+    learning.schedule.step()
+    return sums
+
+
+def micro_batches(inputs: Any, labels: Tensor, size: int | None) -> Iterator[tuple[Any, Tensor]]:
+    """Cut a batch into near-equal parts of at most `size` images, and at least two for batch normalisation.
+
+    `inputs` are images, or the branches' outputs for them; whatever else a method learns from is left whole.
+    """
+    count = 1 if size is None else max(1, min(-(-len(labels) // size), len(labels) // 2))
+    if isinstance(inputs, Tensor):
+        parts: list[Any] = list(inputs.tensor_split(count))
+    elif all(isinstance(branch, BranchOutput) for branch in inputs):
+        parts = [list(branches) for branches in zip(*(_split(branch, count) for branch in inputs), strict=True)]
+    else:
+        parts, count = [inputs], 1
+    return zip(parts, labels.tensor_split(count), strict=True)
+
+
+def _split(branch: BranchOutput, count: int) -> list[BranchOutput]:
+    maps = [None] * count if branch.maps is None else branch.maps.tensor_split(count)
+    pieces = zip(branch.features.tensor_split(count), branch.logits.tensor_split(count), maps, strict=True)
+    return [BranchOutput(*piece) for piece in pieces]
 
 
 def _optimizer(

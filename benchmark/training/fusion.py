@@ -14,9 +14,10 @@ from backbones import BranchOutput
 from benchmark.ledger import artifact_folder
 from benchmark.plan import Run, stream
 from benchmark.training.backbone import stored_outputs, trained_backbone
-from benchmark.training.checkpoint import load_tensors, save_tensors, stage_of
+from benchmark.training.checkpoint import DamagedError, load_tensors, save_tensors, stage_of
 from benchmark.training.fit import Batches, Outcome, Scores, Task, fit
 from benchmark.training.images import image_task, predict_images
+from benchmark.training.resume import checkpoint_path, execution_of
 from benchmark.training.workspace import Workspace, batches_of, epoch_order
 from fusion_methods import build_fusion
 
@@ -113,7 +114,7 @@ def _fit_and_keep(
         return {"validation": predict(split.validation), "test": predict(split.test)}
 
     task = Task(batches, len(epoch_order(run, split.train, 1)), evaluate, workspace.labels_of(split))
-    outcome = fit(network, task, stage_of(run))
+    outcome = fit(network, task, stage_of(run), execution_of(run, workspace))
     if outcome.state:
         save_tensors(outcome.state, artifact_folder(workspace.experiment, run.run_id) / WEIGHTS)
     return outcome
@@ -163,7 +164,8 @@ def train_cross_fitted(run: Run, workspace: Workspace) -> Outcome:
 def train_end_to_end(run: Run, workspace: Workspace) -> Outcome:
     """Train backbones and fusion method together, the backbones starting from their stage-1 weights."""
     network = _initial_end_to_end(run, workspace)
-    return fit(network, image_task(run, workspace, int(run.hyperparameters["batch_size"])), stage_of(run))
+    task = image_task(run, workspace, int(run.hyperparameters["batch_size"]))
+    return fit(network, task, stage_of(run), execution_of(run, workspace))
 
 
 def trained_predictor(run: Run, workspace: Workspace) -> Predict:
@@ -177,17 +179,25 @@ def trained_predictor(run: Run, workspace: Workspace) -> Predict:
         task = image_task(run, workspace, int(run.hyperparameters["batch_size"]))
         joint.load_state_dict(fit(joint, task, stage_of(run)).state)
         return lambda rows, batch: predict_images(joint.eval(), workspace, rows, batch)
-    path = artifact_folder(workspace.experiment, run.run_id) / WEIGHTS
     if run.stage == "cross-fitted":
         copies, by_fold = _initial_cross_fitted(run, workspace)
         if any(True for _ in copies.parameters()):
-            state = load_tensors(path) if path.is_file() else train_cross_fitted(run, workspace).state
-            copies.load_state_dict(state)
+            copies.load_state_dict(_kept_weights(run, workspace, train_cross_fitted))
         return lambda rows, batch: copies.predict(by_fold, rows, batch)
     network, outputs = _initial(run, workspace)
     if any(True for _ in network.parameters()):
-        network.load_state_dict(load_tensors(path) if path.is_file() else train_on_stored_outputs(run, workspace).state)
+        network.load_state_dict(_kept_weights(run, workspace, train_on_stored_outputs))
     return lambda rows, batch: outputs.predict(network, rows, batch)
+
+
+def _kept_weights(run: Run, workspace: Workspace, train: Callable[[Run, Workspace], Outcome]) -> dict[str, Tensor]:
+    """Read the weights that a run left; where they are missing or damaged, the run is repeated."""
+    try:
+        return load_tensors(artifact_folder(workspace.experiment, run.run_id) / WEIGHTS)
+    except DamagedError:
+        state = train(run, workspace).state
+        checkpoint_path(workspace.experiment, run.run_id).unlink(missing_ok=True)
+        return state
 
 
 def initial_fusion(run: Run, feature_dims: Sequence[int], workspace: Workspace) -> nn.Module:

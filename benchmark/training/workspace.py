@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -29,6 +29,9 @@ class Workspace:
         images_file: the (N, S, S, 3) uint8 array on disk.
         experiment: the experiment's folder.
         device: where networks run.
+        code: digest of the code, so that no run begun with one version is continued with another.
+        checkpoint_seconds: training time between two checkpoints of a run, at least.
+        micro_batches: images at a time, by run id, for runs whose batch the device's memory does not hold.
     """
 
     settings: Settings
@@ -37,6 +40,9 @@ class Workspace:
     images_file: Path
     experiment: Path
     device: str
+    code: str = ""
+    checkpoint_seconds: float = 20.0
+    micro_batches: dict[str, int] = field(default_factory=dict)
 
     @cached_property
     def images(self) -> Tensor:

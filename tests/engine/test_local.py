@@ -1,95 +1,78 @@
-"""The order of runs, and what a failed one means for those that start from it."""
+"""Worker processes: their devices, and what happens when the system kills one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
+import torch
 
-from benchmark.config import load_config
-from benchmark.engine import local
-from benchmark.engine.local import Failure, default_workers, run_in_process
-from benchmark.plan import Run, make_plan
+from benchmark.engine.experiment import run_experiment
+from benchmark.engine.local import worker_devices
+from benchmark.engine.outcomes import Request
+from benchmark.ledger import load_ledger
+from tests.engine.tiny import Collect, contents, tiny_request
 
-ENGINES: dict[str, Callable[..., None]] = {"in process": run_in_process}
+PLUGIN = """
+import os, signal
+from pathlib import Path
+from torch import nn
+import torch
+from fusion_methods import register_fusion
 
+class Deadly(nn.Module):
+    deaths = 0
 
-@pytest.fixture(scope="module")
-def plan() -> list[Run]:
-    settings = load_config(
-        "demo", {"backbones": ["resnet18", "vgg11", "vgg13"], "seeds": 2, "methods": ["late", "joint"]}
-    )
-    return make_plan(settings, "0" * 32, 7, 100)
+    def __init__(self, feature_dims, num_classes):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(num_classes))
 
+    def forward(self, branches):
+        trace = Path(__file__).with_name(type(self).__name__)
+        died = int(trace.read_text()) if trace.is_file() else 0
+        if self.training and died < self.deaths:
+            trace.write_text(str(died + 1))
+            os.kill(os.getpid(), signal.SIGKILL)
+        return branches[0].logits + self.w
 
-@pytest.fixture
-def executed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Replace the work of a run by writing its label down; vgg13 of seed 1 fails."""
-    labels: list[str] = []
+@register_fusion('planted-once', title='Planted: dies once', reference='none')
+class Once(Deadly):
+    deaths = 1
 
-    def execute(run: Run, _: Any) -> Any:
-        labels.append(run.label)
-        if run.label == "vgg13 · seed 1":
-            raise MemoryError("too large")
-        return SimpleNamespace(run_id=run.run_id)
-
-    monkeypatch.setattr(local, "execute", execute)
-    return labels
-
-
-def outcomes(plan: list[Run]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    workspace: Any = SimpleNamespace(device="cpu")
-    run_in_process(plan, workspace, lambda run, outcome: found.__setitem__(run.label, outcome))
-    return found
-
-
-def test_every_run_comes_after_its_parents_and_large_ones_first(plan: list[Run], executed: list[str]) -> None:
-    outcomes(plan)
-    place = {label: i for i, label in enumerate(executed)}
-    known = {run.run_id: run for run in plan}
-    for run in plan:
-        assert all(place[known[parent].label] < place[run.label] for parent in run.parents if run.label in place)
-    assert executed[0].startswith("vgg13")
-    assert executed[5].startswith("resnet18")
+@register_fusion('planted-always', title='Planted: always dies', reference='none')
+class Always(Deadly):
+    deaths = 99
+"""
 
 
-def test_what_starts_from_a_failed_backbone_is_reported_and_not_run(plan: list[Run], executed: list[str]) -> None:
-    found = outcomes(plan)
-    assert set(found) == {run.label for run in plan}
-    failed = {label for label, outcome in found.items() if isinstance(outcome, Failure)}
-    assert found["vgg13 · seed 1"].reason == "MemoryError: too large"
-    expected = {"vgg13 · seed 1"} | {
-        f"{method} · {pair} · seed 1" for method in ("late", "joint") for pair in ("resnet18+vgg13", "vgg11+vgg13")
-    }
-    assert failed == expected
-    assert not set(executed) & (expected - {"vgg13 · seed 1"})
+def test_a_cpu_has_a_worker_for_each_core() -> None:
+    assert worker_devices("cpu", 0, 1) == ["cpu"] * len(os.sched_getaffinity(0))
+    assert worker_devices("cpu", 3, 1) == ["cpu"] * 3
 
 
-def test_one_worker_for_a_gpu_and_one_for_each_core() -> None:
-    assert default_workers("cuda") == 1
-    assert default_workers("cuda:1") == 1
-    assert default_workers("cpu") >= 1
+def test_every_gpu_has_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert worker_devices("cuda", 0, 1) == ["cuda:0", "cuda:1", "cuda:2"]
+    assert worker_devices("cuda", 0, 2) == ["cuda:0", "cuda:1", "cuda:2"] * 2
+    assert worker_devices("cuda", 4, 1) == ["cuda:0", "cuda:1", "cuda:2", "cuda:0"]
+    assert worker_devices("cuda:1", 0, 2) == ["cuda:1", "cuda:1"]
 
 
-def test_processes_do_the_same_as_one(plan: list[Run], executed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """With threads in place of processes, the pool's scheduling reports the same ends as one after the other."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    def threads(workers: int, _: Any, start: Callable[..., None], setup: tuple[Any, ...]) -> ThreadPoolExecutor:
-        start(*setup)
-        return ThreadPoolExecutor(workers)
-
-    monkeypatch.setattr(local, "ProcessPoolExecutor", threads)
-    found: dict[str, Any] = {}
-    workspace: Any = SimpleNamespace(device="none")
-    local.run_locally(
-        plan, workspace, 2, [Path("none")][:0], lambda run, outcome: found.__setitem__(run.label, outcome)
-    )
-    alone = outcomes(plan)
-    assert {label: isinstance(outcome, Failure) for label, outcome in found.items()} == {
-        label: isinstance(outcome, Failure) for label, outcome in alone.items()
-    }
+def test_processes_give_the_same_and_a_killed_one_takes_one_run_with_it(undisturbed: Request, tmp_path: Path) -> None:
+    """Four runs of the tiny experiment and two deadly ones: one of these is done at the second try, one fails."""
+    plugin = tmp_path / "deadly.py"
+    plugin.write_text(PLUGIN)
+    settings = {"methods": ["late", "early", "joint", "planted-once", "planted-always"]}
+    request = tiny_request(tmp_path, settings, workers=2, plugins=(plugin,), data_dir=undisturbed.data_dir)
+    progress = Collect()
+    summary = run_experiment(request, progress)
+    assert [failure.run.method for failure in summary.failures] == ["planted-always"]
+    assert "ended by signal 9, 2 times" in summary.failures[0].reason
+    done = {record.method for record in load_ledger(request.folder).records}
+    assert done == {None, "late", "early", "joint", "planted-once"}
+    failed = summary.failures[0].run.run_id
+    (request.folder / "runs" / failed / "failure.json").unlink()
+    (request.folder / "runs" / failed).rmdir()
+    expected, found = contents(undisturbed.folder), contents(request.folder)
+    assert {run_id: found[run_id] for run_id in expected} == expected

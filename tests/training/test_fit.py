@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from backbones import BranchOutput
 from benchmark.config import StageSettings
-from benchmark.training.fit import DivergedError, Scores, Task, fit
+from benchmark.training.fit import BatchTooLargeError, DivergedError, Execution, Scores, Task, fit, micro_batches
 
 LABELS = {"validation": np.array([0, 1, 1]), "test": np.array([1, 1])}
 
@@ -110,3 +111,79 @@ def test_a_loss_that_is_no_number_ends_the_run() -> None:
 
     with pytest.raises(DivergedError, match="lower the learning rate"):
         fit(Broken(), scripted([[0, 1, 1]], [[0, 0]]), stage())
+
+
+def test_a_loss_beyond_all_bounds_ends_the_run() -> None:
+    class Huge(Script):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + torch.tensor([[0.0, 1e9], [1e9, 0.0]]) * self.training
+
+    with pytest.raises(DivergedError, match=r"grew to 1e\+09"):
+        fit(Huge(), scripted([[0, 1, 1]], [[0, 0]]), stage())
+
+
+def test_a_score_that_is_no_number_ends_the_run() -> None:
+    task = scripted([[0, 1, 1]], [[0, 0]], margin=[float("nan")])
+    with pytest.raises(DivergedError, match="a score is not a number"):
+        fit(Script(), task, stage())
+
+
+class Regression(nn.Module):
+    """Scores of images without anything that looks across the batch."""
+
+    largest = 1000
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.weight = nn.Parameter(torch.randn(5, 2, generator=generator, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > self.largest:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore about it")
+        return x @ self.weight
+
+
+def learnt(micro_batch: int | None) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    images, labels = torch.randn(11, 5, generator=generator, dtype=torch.float64), torch.arange(11) % 2
+
+    def evaluate(_: nn.Module) -> Scores:
+        return {"validation": np.eye(2, dtype=np.float32)[[0, 1, 1]], "test": np.eye(2, dtype=np.float32)[[1, 1]]}
+
+    task = Task(lambda _: [(images[:7], labels[:7]), (images[7:], labels[7:])], 2, evaluate, LABELS)
+    network = Regression()
+    fit(network, task, stage(batch_size=7), Execution(micro_batch=micro_batch))
+    return network.weight.detach()
+
+
+def test_micro_batches_take_the_steps_of_the_whole_batch() -> None:
+    whole = learnt(None)
+    for size in (2, 3, 5, 7):
+        torch.testing.assert_close(learnt(size), whole, atol=1e-12, rtol=0)
+
+
+def test_a_batch_that_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Regression, "largest", 4)
+    with pytest.raises(BatchTooLargeError, match=r"^out of memory: CUDA out of memory. Tried to allocate 2 GiB.$"):
+        learnt(None)
+    learnt(4)
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "sizes"),
+    [(24, None, [24]), (24, 12, [12, 12]), (25, 12, [9, 8, 8]), (3, 2, [3]), (5, 2, [3, 2])],
+)
+def test_micro_batches_are_near_equal_and_never_of_one_image(images: int, size: int | None, sizes: list[int]) -> None:
+    rows = torch.arange(images)
+    branch = BranchOutput(rows[:, None], rows[:, None], rows[:, None, None, None])
+    without_maps = BranchOutput(rows[:, None], rows[:, None], None)
+    for inputs in (rows, [branch, without_maps]):
+        parts = list(micro_batches(inputs, rows, size))
+        assert [len(labels) for _, labels in parts] == sizes
+        assert torch.equal(torch.cat([labels for _, labels in parts]), rows)
+    for (first, second), labels in parts:
+        assert torch.equal(first.features[:, 0], labels)
+        assert torch.equal(first.maps.flatten(), labels)
+        assert second.maps is None
+    assert len(list(micro_batches([(0, [branch])], rows, size))) == 1

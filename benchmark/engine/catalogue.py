@@ -1,0 +1,39 @@
+"""What is registered, by name: fusion methods, backbones, data sets; and the user's own methods among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.config import DATASETS, UserError, nearest
+
+
+def load_plugins(plugins: Sequence[Path]) -> None:
+    """Register the methods of installed packages and of the user's own files."""
+    from fusion_methods import load_entry_points, load_plugin
+
+    load_entry_points()
+    for plugin in plugins:
+        try:
+            load_plugin(plugin)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+
+def catalogue(what: str, plugins: Sequence[Path] = ()) -> list[dict[str, Any]]:
+    """Return what is registered: "methods", "backbones" or "datasets"."""
+    from backbones import BACKBONES
+    from fusion_methods import FUSION_METHODS
+
+    if what == "datasets":
+        return [{"name": name} for name in DATASETS]
+    load_plugins(plugins)
+    if what == "methods":
+        return [
+            {"name": m.name, "title": m.title, "reference": m.reference, "end_to_end": m.end_to_end}
+            for m in FUSION_METHODS
+        ]
+    if what == "backbones":
+        return [{"name": b.name, "title": b.title, "reference": b.reference} for b in BACKBONES]
+    raise UserError(f"cannot list '{what}'; {nearest(what, ['methods', 'backbones', 'datasets'])}")

@@ -1,0 +1,129 @@
+"""What an experiment is, as `experiment.json` says it: settings, data, plan, versions, commit, hardware."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.config import Settings, UserError, restore_settings
+from benchmark.data.manifest import Manifest
+from benchmark.engine.outcomes import Request
+from benchmark.ledger import read_experiment
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = ("backbones", "fusion_methods", "benchmark/training", "benchmark/data", "benchmark/plan.py")
+REPORTED_VERSIONS = ("ferfuse", "torch", "torchvision", "numpy", "scikit-learn", "mlflow")
+
+
+def plan_key(request: Request, digest: str) -> str:
+    """Hash all that the plan is made from: settings, data, plug-ins and the code that turns them into runs.
+
+    An experiment that keeps this key keeps its plan, so that a finished one is recognised without importing torch.
+    """
+    found = hashlib.sha256(request.settings.model_dump_json().encode())
+    found.update(f"{digest} {code_digest(request.plugins)}".encode())
+    return found.hexdigest()[:16]
+
+
+def code_digest(plugins: Sequence[Path]) -> str:
+    """Hash the code that a run's numbers come from: ours, the user's own methods, and which torch runs it."""
+    found = hashlib.sha256()
+    sources = [file for name in CODE for file in sorted([ROOT / name, *(ROOT / name).rglob("*.py")])]
+    for file in [*(file for file in sources if file.is_file()), *plugins]:
+        if file.is_file():
+            found.update(file.read_bytes())
+    for name in ("torch", "torchvision"):
+        found.update(version(name).encode())
+    return found.hexdigest()[:16]
+
+
+def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, Any]) -> dict[str, Any]:
+    """Return what `experiment.json` says; a later request for more widens what an earlier one asked for."""
+    from fusion_methods import resolve_fusion
+
+    settings = request.settings.model_dump(mode="json")
+    main: dict[str, list[Any]] = {
+        "backbones": request.settings.backbones,
+        "methods": [resolve_fusion(method).text for method in request.settings.methods],
+        "groups": [list(group) for group in request.settings.branch_groups()],
+    }
+    earlier = read_experiment(request.folder)
+    if earlier:
+        main = {name: _joined(earlier["main"][name], main[name]) for name in main}
+        for name in ("backbones", "methods", "with_arms"):
+            settings[name] = _joined(earlier["settings"][name], settings[name])
+        settings["seeds"] = max(settings["seeds"], earlier["settings"]["seeds"])
+    parts = {"train": ~manifest.is_test, "test": manifest.is_test}
+    return {
+        "experiment": request.experiment,
+        "created": earlier["created"] if earlier else datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": request.command,
+        "settings": settings,
+        "main": main,
+        "context": _context_digest(request.settings, digest),
+        "dataset": {
+            "name": manifest.dataset,
+            "title": manifest.title,
+            "digest": digest,
+            "synthetic": manifest.synthetic,
+            "classes": list(manifest.classes),
+            "images": {
+                name: np.bincount(manifest.labels[rows], minlength=len(manifest.classes)).tolist()
+                for name, rows in parts.items()
+            },
+        },
+        "plan": {"key": plan["key"], "runs": [run.run_id for run in plan["runs"]]},
+        "versions": {name: version(name) for name in REPORTED_VERSIONS},
+        "commit": commit(),
+        "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "platform": platform.platform()},
+    }
+
+
+def _joined(first: list[Any], second: list[Any]) -> list[Any]:
+    return first + [item for item in second if item not in first]
+
+
+def commit() -> dict[str, Any] | None:
+    """Return the checkout's commit and whether files differ from it; None outside a checkout."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        return {"id": head, "modified": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def _context_digest(settings: Settings, digest: str) -> str:
+    return hashlib.sha256(json.dumps(settings.context(digest), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def refuse_mixture(request: Request, earlier: dict[str, Any] | None, digest: str) -> None:
+    """Stop before runs of other settings or data enter an experiment.
+
+    Raises:
+        UserError: the experiment was run with other settings.
+    """
+    if earlier is None or earlier["context"] == _context_digest(request.settings, digest):
+        return
+    then, now = earlier["dataset"]["digest"], digest
+    before = restore_settings(earlier["settings"], request.folder).context(then)
+    asked = request.settings.context(now)
+    different = [name for name in asked if asked[name] != before[name]]
+    raise UserError(
+        f"experiment '{request.experiment}' was run with other settings ({', '.join(different)}); "
+        f"choose another --experiment NAME, or delete {request.folder}"
+    )

@@ -1,0 +1,109 @@
+"""How far an experiment is: what is done, running, failed or waiting, and why each of the rest would run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.config import UserError
+from benchmark.engine.claims import held_runs
+from benchmark.ledger import artifact_folder, existing_experiment, failed_runs, finished_runs, write_json
+
+if TYPE_CHECKING:
+    from benchmark.plan import Run
+
+DONE, RUNNING, FAILED, WAITING = STATES = ("done", "running", "failed", "waiting")
+PLAN = "plan.json"
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class RunState:
+    """One run of the plan: its state, and why it is in it."""
+
+    run_id: str
+    label: str
+    state: str
+    why: str
+
+
+def write_plan(experiment: Path, plan: Sequence[Run]) -> None:
+    """Write what the overview needs of each run, so that it is read without planning anew."""
+    experiment.mkdir(parents=True, exist_ok=True)
+    runs = [{"run_id": run.run_id, "label": run.label, "parents": list(run.parents)} for run in plan]
+    write_json(experiment / PLAN, {"runs": runs})
+
+
+def run_states(experiment: Path) -> list[RunState]:
+    """Return the state of every run of the plan.
+
+    Raises:
+        UserError: there is no such experiment, or no plan of it.
+    """
+    existing_experiment(experiment)
+    finished, failed, held = set(finished_runs(experiment)), failed_runs(experiment), held_runs(experiment)
+    plan = _read_plan(experiment)
+    labels = {run["run_id"]: run["label"] for run in plan}
+    states = []
+    for run in plan:
+        run_id = run["run_id"]
+        if run_id in held:
+            state, why = RUNNING, _process(held[run_id])
+        elif run_id in finished:
+            state, why = DONE, ""
+        elif run_id in failed:
+            state, why = FAILED, _reason(failed[run_id])
+        else:
+            state, why = WAITING, _why_waiting(experiment, run, (labels, finished, set(failed)))
+        states.append(RunState(run_id, run["label"], state, why))
+    return states
+
+
+def summary(experiment: Path) -> dict[str, Any]:
+    """Return the numbers of runs by state, and every run that is not done with its reason."""
+    description = existing_experiment(experiment)
+    states = run_states(experiment)
+    planned = {run.run_id for run in states}
+    return {
+        "experiment": description["experiment"],
+        "planned": len(states),
+        "finished": sum(run.state == DONE for run in states),
+        **{state: sum(run.state == state for run in states) for state in (RUNNING, FAILED, WAITING)},
+        "finished_beside_plan": len(set(finished_runs(experiment)).difference(planned)),
+        "runs": [asdict(run) for run in states if run.state != DONE],
+    }
+
+
+def _why_waiting(experiment: Path, run: dict[str, Any], known: tuple[dict[str, str], set[str], set[str]]) -> str:
+    labels, finished, failed = known
+    if broken := [parent for parent in run["parents"] if parent in failed]:
+        return f"starts from {labels.get(broken[0], broken[0])}, which failed"
+    if open_parents := [parent for parent in run["parents"] if parent not in finished]:
+        others = f" and {len(open_parents) - 1} more" if len(open_parents) > 1 else ""
+        return f"starts from {labels.get(open_parents[0], open_parents[0])}{others}, not done yet"
+    if (artifact_folder(experiment, run["run_id"]) / CHECKPOINT).is_file():
+        return "was interrupted; goes on from its checkpoint"
+    return "not begun, or interrupted before its first checkpoint"
+
+
+def _process(process: dict[str, Any]) -> str:
+    return f"process {process['pid']} on {process['host']} since {process['since']}"
+
+
+def _reason(failure: dict[str, Any]) -> str:
+    tries = f", {failure['tries']} tries" if failure["tries"] > 1 else ""
+    return f"{failure['reason']} ({failure['when']} on {failure['host']}{tries}); --retry-failed runs it again"
+
+
+def _read_plan(experiment: Path) -> list[dict[str, Any]]:
+    path = experiment / PLAN
+    if not path.is_file():
+        raise UserError(f"{experiment} holds no plan; let `ferfuse reproduce` run")
+    try:
+        runs: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["runs"]
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{path} is damaged ({error}); let `ferfuse reproduce` run") from error
+    return runs

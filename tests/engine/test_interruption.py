@@ -1,0 +1,161 @@
+"""Kills, Ctrl-C and two processes at a real, tiny experiment: its ledger ends as that of an undisturbed one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from benchmark.engine import work
+from benchmark.engine.experiment import run_experiment
+from benchmark.engine.outcomes import Request
+from benchmark.engine.overview import summary
+from benchmark.ledger import Record, finished_runs
+from benchmark.plan import Run
+from benchmark.training.workspace import Workspace
+from tests.engine.tiny import Collect, contents, tiny_request
+
+EPOCHS = {"backbone_stage.epochs": 3}
+
+
+def reproduce(request: Request) -> None:
+    """What the processes of these tests do."""
+    ended = run_experiment(request, Collect())
+    assert not ended.failures
+
+
+def process(request: Request, target: Callable[[Request], None] = reproduce) -> BaseProcess:
+    """Start a process that has torch loaded already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmark.engine.work"])
+    started = context.Process(target=target, args=(request,))
+    started.start()
+    return started
+
+
+@pytest.fixture(scope="module")
+def expected(undisturbed: Request, tmp_path_factory: pytest.TempPathFactory) -> Request:
+    """The tiny experiment with a few more epochs, never disturbed."""
+    request = tiny_request(tmp_path_factory.mktemp("expected"), EPOCHS, data_dir=undisturbed.data_dir)
+    run_experiment(request, Collect())
+    return request
+
+
+def interrupted(expected: Request, folder: Path) -> Request:
+    return tiny_request(folder, EPOCHS, data_dir=expected.data_dir, checkpoint_seconds=0.0)
+
+
+def kill_at(files: list[str], request: Request) -> None:
+    """Kill an experiment as soon as a new file of such a name is there."""
+    known = set(request.folder.rglob("*"))
+    running = process(request)
+    while running.is_alive():
+        new = {path.name for path in set(request.folder.rglob("*")) - known}
+        if new.intersection(files):
+            break
+        time.sleep(0.002)
+    assert running.pid is not None
+    os.kill(running.pid, signal.SIGKILL)
+    running.join()
+    assert running.exitcode == -signal.SIGKILL
+
+
+def test_killed_anywhere_it_ends_with_the_same_files(expected: Request, tmp_path: Path) -> None:
+    request = interrupted(expected, tmp_path)
+    kill_at(["plan.json.tmp", "plan.json"], request)
+    kill_at(["checkpoint.safetensors"], request)
+    kill_at(["predictions.parquet", "predictions.parquet.tmp"], request)
+    kill_at(["outputs.safetensors", "outputs.safetensors.tmp"], request)
+    reproduce(request)
+    assert contents(request.folder) == contents(expected.folder)
+    left = {path.name for path in request.folder.rglob("*") if path.suffix == ".tmp" or path.stem == "checkpoint"}
+    assert left == set()
+
+
+@pytest.mark.slow
+def test_killed_at_thirty_random_moments(expected: Request, tmp_path: Path) -> None:
+    request = interrupted(expected, tmp_path)
+    moments = random.Random(7)
+    kills = 0
+    while kills < 30:
+        running = process(request)
+        running.join(moments.uniform(0.1, 2.5))
+        if not running.is_alive():
+            assert running.exitcode == 0
+            request = interrupted(expected, tmp_path / str(kills))
+            continue
+        running.kill()
+        running.join()
+        kills += 1
+    reproduce(request)
+    assert contents(request.folder) == contents(expected.folder)
+
+
+def noting(request: Request) -> None:
+    """Write down which runs this process does itself."""
+    real = work.execute
+
+    def execute(run: Run, workspace: Workspace) -> Record:
+        with (request.results_dir / f"{os.getpid()}.did").open("a") as file:
+            file.write(f"{run.run_id}\n")
+        return real(run, workspace)
+
+    work.execute = execute  # type: ignore[attr-defined]
+    reproduce(request)
+
+
+def test_two_at_once_share_the_work(expected: Request, tmp_path: Path) -> None:
+    request = interrupted(expected, tmp_path)
+    both = [process(request, noting), process(request, noting)]
+    for running in both:
+        running.join()
+        assert running.exitcode == 0
+    assert contents(request.folder) == contents(expected.folder)
+    did = [path.read_text().split() for path in sorted(request.results_dir.glob("*.did"))]
+    assert len(did) == 2
+    assert sorted(did[0] + did[1]) == finished_runs(request.folder)
+
+
+def test_ctrl_c_finishes_the_record_in_hand(expected: Request, tmp_path: Path) -> None:
+    request = interrupted(expected, tmp_path)
+    running = process(request, interruptible)
+    while not list(request.folder.glob("artifacts/*/checkpoint.safetensors")):
+        assert running.is_alive()
+        time.sleep(0.002)
+    assert running.pid is not None
+    os.kill(running.pid, signal.SIGINT)
+    running.join()
+    assert running.exitcode == 130
+    found = summary(request.folder)
+    assert (found["finished"], found["running"], found["failed"]) == (1, 0, 0)
+    assert contents(request.folder).items() <= contents(expected.folder).items()
+
+
+def test_a_second_ctrl_c_stops_at_once(expected: Request, tmp_path: Path) -> None:
+    request = interrupted(expected, tmp_path)
+    running = process(request, interruptible)
+    while not list(request.folder.glob("artifacts/*/checkpoint.safetensors")):
+        assert running.is_alive()
+        time.sleep(0.002)
+    assert running.pid is not None
+    os.kill(running.pid, signal.SIGINT)
+    time.sleep(0.05)
+    os.kill(running.pid, signal.SIGINT)
+    running.join()
+    assert running.exitcode == 130
+    assert summary(request.folder)["finished"] == 0
+
+
+def interruptible(request: Request) -> None:
+    """End as the command line does."""
+    try:
+        run_experiment(request, Collect())
+    except KeyboardInterrupt:
+        os._exit(130)
