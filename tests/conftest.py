@@ -10,6 +10,7 @@ import pytest
 
 from benchmark.config import Settings, load_config
 from benchmark.data.synthetic import write_synthetic_faces
+from benchmark.engine.outcomes import Request
 from benchmark.ledger import METRICS, SELECTIONS, Record, write_experiment, write_run
 
 TINY = {
@@ -36,6 +37,17 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("faces") / "basic"
     write_synthetic_faces(root, train=112, test=56, seed=3)
     return root
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Request:
+    """The tiny experiment of the engines' tests, run without any interruption; not to be changed."""
+    from benchmark.engine.experiment import run_experiment
+    from tests.engine.tiny import Collect, tiny_request
+
+    request = tiny_request(tmp_path_factory.mktemp("undisturbed"))
+    run_experiment(request, Collect())
+    return request
 
 
 def make_record(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -143,8 +144,13 @@ def audit(
     reports_dir: ReportsDir = Path("reports"),
     data_dir: DataDir = Path("data"),
     as_json: AsJson = False,
+    determinism: Annotated[bool, typer.Option("--determinism", help="Repeat a sample of runs instead.")] = False,
+    runs: Annotated[int, typer.Option(min=1, help="How many runs --determinism repeats.")] = 5,
+    deterministic: Annotated[bool, typer.Option("--deterministic", help="Repeat as reproduce does with it.")] = False,
 ) -> None:
     """Tell for every fusion method whether its predictions change with the order and grouping of the test images.
+
+    With --determinism, do a sample of finished runs again and compare their predictions; status 1 if one differs.
 
     Example: ferfuse audit --experiment demo --methods attention-fusion attention-fusion:axis=batch
     """
@@ -155,8 +161,14 @@ def audit(
 
     name = experiment or experiment_name(profile, dataset)
     request = finished_request(results_dir, name, data_dir, device, tuple(plugin or ()))
-    runs, workspace = finished_runs(request)
-    findings = audit_experiment(runs, methods, workspace)
+    finished, workspace = finished_runs(request)
+    if determinism:
+        from benchmark.audit.determinism import DIFFERENT, repeat_sample
+
+        repetitions = [asdict(repeated) for repeated in repeat_sample(finished, runs, workspace, deterministic)]
+        typer.echo(json.dumps(repetitions, indent=1) if as_json else columns(repetitions))
+        raise typer.Exit(int(any(repeated["verdict"] == DIFFERENT for repeated in repetitions)))
+    findings = audit_experiment(finished, methods, workspace)
     write_findings(request.folder, findings)
     ledger = load_ledger(request.folder)
     refresh_verdicts(ledger, reports_dir)
