@@ -23,7 +23,8 @@ chosen := --profile $(PROFILE) --experiment $(EXPERIMENT)
 settings := $(if $(DATASET),--dataset $(DATASET)) $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)") \
     $(if $(SEEDS),--seeds $(SEEDS)) $(if $(BACKBONES),--backbones $(BACKBONES)) $(if $(METHODS),--methods $(METHODS)) \
     $(if $(ARMS),--arms $(ARMS)) $(if $(PLUGIN),--plugin $(PLUGIN)) $(foreach pair,$(SET),--set $(pair))
-running := $(if $(ENGINE),--engine $(ENGINE)) $(if $(DEVICE),--device $(DEVICE))
+running := $(if $(ENGINE),--engine $(ENGINE)) $(if $(DEVICE),--device $(DEVICE)) $(if $(WORKERS),--workers $(WORKERS)) \
+    $(if $(RETRY_FAILED),--retry-failed)
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev reproduce plan status table1 table2 table3 table4 report power ui tune audit bench test test-slow lint clean
@@ -31,7 +32,7 @@ running := $(if $(ENGINE),--engine $(ENGINE)) $(if $(DEVICE),--device $(DEVICE))
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
 	    || sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1  \2/p' Makefile
-	@echo "Variables: PROFILE DATASET DATA_ROOT EXPERIMENT SEEDS METHODS BACKBONES ARMS PLUGIN SET ENGINE DEVICE TORCH PYTHON"
+	@echo "Variables: PROFILE DATASET DATA_ROOT EXPERIMENT SEEDS METHODS BACKBONES ARMS PLUGIN SET ENGINE DEVICE WORKERS RETRY_FAILED TORCH PYTHON"
 
 install: $(BIN)/.installed ## Set up .venv
 
@@ -54,7 +55,7 @@ reproduce: $(BIN)/.installed ## Run whatever is not finished, print Tables 1 and
 plan: $(BIN)/.installed ## List the runs and which are finished
 	@$(BIN)/ferfuse plan $(chosen) $(settings)
 
-status: $(BIN)/.installed ## Count the finished runs
+status: $(BIN)/.installed ## Tell which runs are done, running, failed or waiting, and why
 	@$(BIN)/ferfuse status --experiment $(EXPERIMENT)
 
 table1: $(BIN)/.installed ## Print Table 1 from the ledger

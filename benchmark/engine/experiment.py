@@ -18,6 +18,7 @@ from benchmark.engine.description import code_digest, describe, plan_key, refuse
 from benchmark.engine.interruption import Interruption
 from benchmark.engine.outcomes import Failure, Progress, Request, Summary
 from benchmark.engine.overview import write_plan
+from benchmark.engine.schedule import Engine, Priority, Schedule, carry_out, dear_first
 from benchmark.ledger import (
     Record,
     ask_again,
@@ -33,7 +34,6 @@ from benchmark.ledger import finished_runs as finished_ids
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from benchmark.engine.schedule import Engine, Priority
     from benchmark.plan import Run
     from benchmark.training.workspace import Workspace
 
@@ -49,11 +49,11 @@ __all__ = [
 ]
 
 
-def run_experiment(request: Request, progress: Progress, priority: Priority | None = None) -> Summary:
+def run_experiment(request: Request, progress: Progress, priority: Priority = dear_first) -> Summary:
     """Bring an experiment to its end: do whatever the plan holds and the ledger does not.
 
     Args:
-        priority: which of the runs that can start goes first; the dearest where it is left out. It changes no number.
+        priority: which of the runs that can start goes first; it changes no number.
 
     Raises:
         UserError: settings, data or the experiment's earlier runs do not allow it, or the disk takes nothing more.
@@ -79,7 +79,8 @@ def run_experiment(request: Request, progress: Progress, priority: Priority | No
     summary = Summary(len(plan), failed_before=failed_before)
     progress.planned(plan, to_do)
     if to_do:
-        _carry_out(request, (plan, to_do), workspace, _Report(summary, progress), priority)
+        schedule = Schedule(to_do, plan, priority)
+        _carry_out(schedule, _start_engine(request, workspace, len(to_do)), _Report(summary, progress))
     return summary
 
 
@@ -97,19 +98,7 @@ class _Report:
         self.progress.ended(run, outcome)
 
 
-def _carry_out(
-    request: Request,
-    runs: tuple[list[Run], list[Run]],
-    workspace: Workspace,
-    report: _Report,
-    priority: Priority | None,
-) -> None:
-    """Give the runs, (plan, to do), to the engine that was asked for."""
-    from benchmark.engine.schedule import Schedule, carry_out, dear_first
-
-    plan, to_do = runs
-    schedule = Schedule(to_do, plan, priority or dear_first)
-    engine = _start_engine(request, workspace, len(to_do))
+def _carry_out(schedule: Schedule, engine: Engine, report: _Report) -> None:
     try:
         with Interruption() as interruption:
             carry_out(schedule, engine, report, lambda: interruption.requested)

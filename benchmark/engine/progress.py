@@ -58,9 +58,7 @@ class TerminalProgress:
         """Tell how much there is to do."""
         self.total, self.count = sum(run.cost for run in to_do), len(to_do)
         self.started = self.last_line = time.monotonic()
-        done = len(runs) - len(to_do)
-        finished = f" ({done} of {len(runs)} are finished already)" if done else ""
-        self._say(f"Experiment '{self.request.experiment}': {len(to_do)} runs to do{finished}")
+        self._say(f"Experiment '{self.request.experiment}': {len(to_do)} runs to do of {len(runs)}")
         self.bar.start()
         self.task = self.bar.add_task("runs", total=len(to_do), left="")
 

@@ -35,7 +35,6 @@ from benchmark.plan import Run
 from benchmark.training.backbone import LostWeightsError, verify_weights
 from benchmark.training.workspace import Workspace
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 try:
     import ray
     from ray.exceptions import RayError
@@ -45,7 +44,7 @@ except ImportError as error:
 
 TRIES = 3  # of a run whose worker or node dies
 PARENTS_KEPT = 32  # stage-1 runs whose files stay in the object store
-PROBE_SECONDS = 60.0
+PROBE_SECONDS = 120.0
 LEFT = ("weights.safetensors", "outputs.safetensors", "fusion.safetensors")  # of a run, for others
 
 Files = dict[str, np.ndarray]
@@ -78,6 +77,7 @@ def connect(workers: int) -> None:
     """
     if ray.is_initialized():
         return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = os.environ.get("RAY_ADDRESS")
     cores = workers or len(os.sched_getaffinity(0))
     alone = {"address": "local", "num_cpus": cores, "include_dashboard": False}
@@ -313,12 +313,15 @@ def _write_files(experiment: Path, files: Files) -> None:
 
 
 def _is_shared(workspace: Workspace) -> bool:
-    """Tell whether every node sees the experiment's folder and the images."""
+    """Tell whether every node sees the experiment's folder and the images; one that does not answer in time does not."""
     mark = workspace.experiment / "experiment.json"
     digest = hashlib.sha256(mark.read_bytes()).hexdigest()
     probe = ray.remote(_sees)
     answers = [probe.options(**_at(node)).remote(mark, digest, workspace.images_file) for node in _nodes()]
-    return all(ray.get(answers, timeout=PROBE_SECONDS))
+    try:
+        return all(ray.get(answers, timeout=PROBE_SECONDS))
+    except RayError:
+        return False
 
 
 def _sees(mark: Path, digest: str, images: Path) -> bool:

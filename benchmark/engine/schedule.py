@@ -57,7 +57,6 @@ class Schedule:
         self.priority = priority
         self.known = {run.run_id: run for run in [*known, *to_do]}
         self.pending = {run.run_id for run in to_do}
-        self.broken: set[str] = set()
         self.elsewhere: dict[str, Run] = {}
         self.restored: dict[str, int] = defaultdict(int)
         self._ready: list[tuple[tuple[float, ...], int, Run]] = []

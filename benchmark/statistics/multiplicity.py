@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from statsmodels.stats.multitest import multipletests
 
 
 def holm(p_values: Sequence[float | None] | NDArray[np.float64]) -> NDArray[np.float64]:
@@ -19,12 +18,13 @@ def holm(p_values: Sequence[float | None] | NDArray[np.float64]) -> NDArray[np.f
     Raises:
         ValueError: a value outside [0, 1].
 
-    Source: Holm 1979, A simple sequentially rejective multiple test procedure; statsmodels multipletests.
+    Source: Holm 1979, A simple sequentially rejective multiple test procedure.
     """
     array = np.array([np.nan if value is None else value for value in p_values], dtype=np.float64)
     made = ~np.isnan(array)
     if ((array[made] < 0) | (array[made] > 1)).any():
         raise ValueError(f"p-values lie between 0 and 1, got {array.tolist()}: pass p-values, not test statistics")
-    if made.any():
-        array[made] = multipletests(array[made], method="holm")[1]
+    order = np.flatnonzero(made)[np.argsort(array[made])]
+    # by hand, since statsmodels collects garbage at every call: a second each where 20 000 records are in memory
+    array[order] = np.minimum(1.0, np.maximum.accumulate(array[order] * np.arange(len(order), 0, -1)))
     return array

@@ -102,8 +102,10 @@ def _micro_batches(run: Run, workspace: Workspace) -> dict[str, object]:
 
 @cache
 def environment() -> dict[str, str]:
-    """Return the versions that numbers may depend on."""
+    """Return the versions that numbers may depend on, and whether a GPU adds in a fixed order."""
+    order = {"deterministic": "yes"} if torch.are_deterministic_algorithms_enabled() else {}
     return {
+        **order,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,

@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from benchmark.engine import work
 from benchmark.engine.experiment import run_experiment
 from benchmark.engine.outcomes import Request
 from benchmark.engine.overview import summary
-from benchmark.ledger import Record, finished_runs
+from benchmark.ledger import Record, finished_runs, load_ledger
 from benchmark.plan import Run
+from benchmark.reporting.report import make_table
+from benchmark.reporting.tables import render
 from benchmark.training.workspace import Workspace
 from tests.engine.tiny import Collect, contents, tiny_request
 
@@ -81,21 +84,28 @@ def test_killed_anywhere_it_ends_with_the_same_files(expected: Request, tmp_path
 
 @pytest.mark.slow
 def test_killed_at_thirty_random_moments(expected: Request, tmp_path: Path) -> None:
-    request = interrupted(expected, tmp_path)
+    """A process with two workers, which end with it; whenever the experiment gets to its end, it is compared."""
     moments = random.Random(7)
-    kills = 0
-    while kills < 30:
+    kills = ends = 0
+    while kills < 30 or not ends:
+        request = replace(interrupted(expected, tmp_path / str(ends)), workers=2)
         running = process(request)
-        running.join(moments.uniform(0.1, 2.5))
-        if not running.is_alive():
+        running.join(moments.uniform(0.5, 6.0) if kills < 30 else None)
+        if running.is_alive():
+            running.kill()
+            running.join()
+            kills += 1
+        else:
             assert running.exitcode == 0
-            request = interrupted(expected, tmp_path / str(kills))
-            continue
-        running.kill()
-        running.join()
-        kills += 1
-    reproduce(request)
-    assert contents(request.folder) == contents(expected.folder)
+            assert contents(request.folder) == contents(expected.folder)
+            assert tables(request) == tables(expected)
+            ends += 1
+
+
+def tables(request: Request) -> list[str]:
+    """Tables 1 and 2 as text."""
+    ledger = load_ledger(request.folder)
+    return [render(make_table(number, ledger), "markdown") for number in (1, 2)]
 
 
 def noting(request: Request) -> None:

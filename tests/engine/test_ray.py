@@ -102,8 +102,6 @@ def test_a_cluster_of_three_nodes_loses_one(
 ) -> None:
     from ray.cluster_utils import Cluster
 
-    if not shared:
-        monkeypatch.setattr("benchmark.engine.ray_cluster._is_shared", lambda _: False)
     ray.shutdown()
     settings = {"seeds": 3}
     local = tiny_request(tmp_path / "local", settings, data_dir=undisturbed.data_dir)
@@ -112,6 +110,7 @@ def test_a_cluster_of_three_nodes_loses_one(
     cluster = Cluster(initialize_head=True, head_node_args=nodes)
     others = [cluster.add_node(**nodes) for _ in range(2)]
     ray.init(address=cluster.address, log_to_driver=False)
+    monkeypatch.setattr("benchmark.engine.ray_cluster._is_shared", lambda _: shared)
     request = on_ray(tmp_path / "ray", undisturbed, settings=settings)
 
     class KillsANode(Collect):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
 
 from benchmark.statistics.equivalence import equivalence_p_value
@@ -16,6 +17,14 @@ from benchmark.statistics.paired import Refusal, paired_t_test, sign_flip_test
 def test_holm_by_hand() -> None:
     """0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1 is 0.02, 0.03, 0.06, 0.04; made monotone the last is 0.06."""
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02], rel=1e-12)
+
+
+def test_holm_is_that_of_statsmodels() -> None:
+    rng = np.random.default_rng(2)
+    for count in (1, 2, 7, 40):
+        p_values = np.round(rng.random(count) ** 3, 2)
+        expected = multipletests(p_values, method="holm")[1]
+        np.testing.assert_allclose(holm(p_values), expected, rtol=1e-12)
 
 
 def test_holm_leaves_out_tests_that_were_not_made() -> None:
