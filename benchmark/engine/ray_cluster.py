@@ -313,7 +313,7 @@ def _write_files(experiment: Path, files: Files) -> None:
 
 
 def _is_shared(workspace: Workspace) -> bool:
-    """Tell whether every node sees the experiment's folder and the images; one that does not answer in time does not."""
+    """Tell whether every node sees the experiment's folder and the images; one that does not answer does not."""
     mark = workspace.experiment / "experiment.json"
     digest = hashlib.sha256(mark.read_bytes()).hexdigest()
     probe = ray.remote(_sees)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -23,7 +22,7 @@ from benchmark.plan import Run
 from benchmark.reporting.report import make_table
 from benchmark.reporting.tables import render
 from benchmark.training.workspace import Workspace
-from tests.engine.tiny import Collect, contents, tiny_request
+from tests.engine.tiny import Collect, contents, tiny_request, warm_process
 
 EPOCHS = {"backbone_stage.epochs": 3}
 
@@ -35,12 +34,8 @@ def reproduce(request: Request) -> None:
 
 
 def process(request: Request, target: Callable[[Request], None] = reproduce) -> BaseProcess:
-    """Start a process that has torch loaded already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmark.engine.work"])
-    started = context.Process(target=target, args=(request,))
-    started.start()
-    return started
+    """Start a process at an experiment."""
+    return warm_process(target, request)
 
 
 @pytest.fixture(scope="module")

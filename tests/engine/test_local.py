@@ -60,11 +60,11 @@ def test_every_gpu_has_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_processes_give_the_same_and_a_killed_one_takes_one_run_with_it(undisturbed: Request, tmp_path: Path) -> None:
-    """Four runs of the tiny experiment and two deadly ones: one of these is done at the second try, one fails."""
+    """The tiny experiment by four workers, and two deadly runs: one of these is done at the second try, one fails."""
     plugin = tmp_path / "deadly.py"
     plugin.write_text(PLUGIN)
     settings = {"methods": ["late", "early", "joint", "planted-once", "planted-always"]}
-    request = tiny_request(tmp_path, settings, workers=2, plugins=(plugin,), data_dir=undisturbed.data_dir)
+    request = tiny_request(tmp_path, settings, workers=4, plugins=(plugin,), data_dir=undisturbed.data_dir)
     progress = Collect()
     summary = run_experiment(request, progress)
     assert [failure.run.method for failure in summary.failures] == ["planted-always"]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +54,12 @@ def contents(experiment: Path) -> dict[str, Any]:
             files,
         )
     return found
+
+
+def warm_process(target: Callable[..., None], *arguments: Any) -> BaseProcess:
+    """Start a process that has torch loaded already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmark.engine.work"])
+    started = context.Process(target=target, args=arguments)
+    started.start()
+    return started
