@@ -36,8 +36,8 @@ class Lost:
 
 
 @dataclass(frozen=True)
-class NoStorage:
-    """The disk does not take what a run leaves: no other run would fare better."""
+class Halt:
+    """Something that no other run would get past either, such as a full disk."""
 
     reason: str
 
@@ -49,7 +49,7 @@ class Failed:
     reason: str
 
 
-Outcome = Record | Failed | Busy | Lost | NoStorage
+Outcome = Record | Failed | Busy | Lost | Halt
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,9 @@ from benchmark.config import UserError
 from benchmark.engine.claims import claim
 from benchmark.engine.description import code_digest
 from benchmark.engine.local import Setup
-from benchmark.engine.outcomes import Busy, Failed, Lost, Outcome
+from benchmark.engine.outcomes import Busy, Failed, Halt, Lost, Outcome
 from benchmark.engine.work import LONGEST_REASON, prepare_process, settled, work
-from benchmark.ledger import Record, artifact_folder, run_folder, whole_file, write_failure
+from benchmark.ledger import Record, artifact_folder, is_finished, run_folder, whole_file, write_failure
 from benchmark.plan import Run
 from benchmark.training.backbone import LostWeightsError, verify_weights
 from benchmark.training.workspace import Workspace
@@ -182,7 +182,8 @@ class RayCluster:
                 outcome, written = ray.get(result)
             except RayError as error:
                 outcome, written = Failed(" ".join(str(error).split())[:LONGEST_REASON]), {}
-                write_failure(self.experiment, run.run_id, outcome.reason)
+                if self.shared:
+                    write_failure(self.experiment, run.run_id, outcome.reason)
             if not self.shared:
                 self._write(run, outcome, written)
             if not isinstance(outcome, Record):
@@ -190,12 +191,17 @@ class RayCluster:
         return run, outcome
 
     def _write(self, run: Run, outcome: Outcome, written: Files) -> None:
-        """Write what a run left on a node that does not see the experiment's folder; its record comes last."""
+        """Write what a run left on a node that does not see the experiment's folder; its record comes last.
+
+        A run that is in the ledger was done for its weights; its record stays.
+        """
         if isinstance(outcome, Failed):
             write_failure(self.experiment, run.run_id, outcome.reason)
         if not isinstance(outcome, Record):
             return
-        _write_files(self.experiment, written)
+        known = is_finished(self.experiment, run.run_id)
+        left = {name: content for name, content in written.items() if not (known and name.startswith("runs/"))}
+        _write_files(self.experiment, left)
         (run_folder(self.experiment, run.run_id) / "failure.json").unlink(missing_ok=True)
 
     def stop(self) -> None:
@@ -231,10 +237,10 @@ def _do_apart(job: Job, run: Run, *parents: Files) -> tuple[tuple[Outcome, Files
     return (outcome, written), artifacts if run.kind != "fusion" else {}
 
 
-def _other_code(job: Job) -> Failed | None:
+def _other_code(job: Job) -> Halt | None:
     if code_digest(()) == job.code:
         return None
-    return Failed("this node of the cluster has another version of ferfuse or torch; install the same on all")
+    return Halt("a node of the cluster has another version of ferfuse or torch; install the same on all")
 
 
 class _ById:

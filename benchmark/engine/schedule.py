@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from benchmark.config import UserError
-from benchmark.engine.outcomes import Busy, Failure, Lost, NoStorage, Outcome
+from benchmark.engine.outcomes import Busy, Failure, Halt, Lost, Outcome
 from benchmark.ledger import Record
 
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ class Schedule:
         """Note how a run ended; return what has become final by it, the runs that can never start included.
 
         Raises:
-            UserError: the disk takes nothing more.
+            UserError: no run can get any further.
         """
-        if isinstance(outcome, NoStorage):
+        if isinstance(outcome, Halt):
             raise UserError(outcome.reason)
         if isinstance(outcome, Busy):
             self.elsewhere[run.run_id] = run

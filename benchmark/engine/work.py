@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from benchmark.engine.claims import claim
-from benchmark.engine.outcomes import Busy, Failed, Lost, NoStorage, Outcome
+from benchmark.engine.outcomes import Busy, Failed, Halt, Lost, Outcome
 from benchmark.ledger import is_finished, read_failure, read_record, storage_fault, write_failure
 from benchmark.plan import Run
 from benchmark.training import execute
@@ -47,7 +47,7 @@ def work(run: Run, workspace: Workspace) -> Outcome:
         reason = storage_fault(error)
         if reason is None:
             raise
-        return NoStorage(reason)
+        return Halt(reason)
 
 
 def settled(run: Run, experiment: Path) -> Outcome | None:

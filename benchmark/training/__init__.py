@@ -42,8 +42,18 @@ def execute(run: Run, workspace: Workspace) -> Record:
     started = time.perf_counter()
     outcome = train(run, workspace)
     if is_finished(workspace.experiment, run.run_id):
-        return read_record(workspace.experiment, run.run_id)
-    record = Record(
+        record = read_record(workspace.experiment, run.run_id)
+    else:
+        seconds = round(outcome.seconds_before + time.perf_counter() - started, 3)
+        record = _record_of(run, outcome, seconds, workspace)
+        predictions = _predictions(outcome, workspace, run.seed)
+        write_run(workspace.experiment, record, predictions, pd.DataFrame(outcome.history))
+    checkpoint_path(workspace.experiment, run.run_id).unlink(missing_ok=True)
+    return record
+
+
+def _record_of(run: Run, outcome: Outcome, seconds: float, workspace: Workspace) -> Record:
+    return Record(
         run_id=run.run_id,
         kind=run.kind,
         method=run.method,
@@ -58,21 +68,13 @@ def execute(run: Run, workspace: Workspace) -> Record:
         metrics=_test_metrics(outcome, workspace, run.seed),
         parameters=run.parameters,
         macs=run.macs,
-        seconds=round(outcome.seconds_before + time.perf_counter() - started, 3),
+        seconds=seconds,
         device=_device_name(workspace.device),
         environment={**environment(), **_micro_batches(run, workspace)},
         titles=run.titles,
         batch_dependent=run.batch_dependent,
         milliseconds=milliseconds_per_image(run, workspace),
     )
-    write_run(
-        workspace.experiment,
-        record,
-        _predictions(outcome, workspace, run.seed),
-        pd.DataFrame(outcome.history),
-    )
-    checkpoint_path(workspace.experiment, run.run_id).unlink(missing_ok=True)
-    return record
 
 
 def train(run: Run, workspace: Workspace) -> Outcome:

@@ -128,14 +128,20 @@ def test_two_at_once_share_the_work(expected: Request, tmp_path: Path) -> None:
     assert sorted(did[0] + did[1]) == finished_runs(request.folder)
 
 
-def test_ctrl_c_finishes_the_record_in_hand(expected: Request, tmp_path: Path) -> None:
-    request = interrupted(expected, tmp_path)
+def interrupted_while_it_learns(request: Request) -> BaseProcess:
+    """Send Ctrl-C to a process that has come to its first checkpoint."""
     running = process(request, interruptible)
     while not list(request.folder.glob("artifacts/*/checkpoint.safetensors")):
         assert running.is_alive()
         time.sleep(0.002)
     assert running.pid is not None
     os.kill(running.pid, signal.SIGINT)
+    return running
+
+
+def test_ctrl_c_finishes_the_record_in_hand(expected: Request, tmp_path: Path) -> None:
+    request = interrupted(expected, tmp_path)
+    running = interrupted_while_it_learns(request)
     running.join()
     assert running.exitcode == 130
     found = summary(request.folder)
@@ -145,13 +151,9 @@ def test_ctrl_c_finishes_the_record_in_hand(expected: Request, tmp_path: Path) -
 
 def test_a_second_ctrl_c_stops_at_once(expected: Request, tmp_path: Path) -> None:
     request = interrupted(expected, tmp_path)
-    running = process(request, interruptible)
-    while not list(request.folder.glob("artifacts/*/checkpoint.safetensors")):
-        assert running.is_alive()
-        time.sleep(0.002)
-    assert running.pid is not None
-    os.kill(running.pid, signal.SIGINT)
+    running = interrupted_while_it_learns(request)
     time.sleep(0.05)
+    assert running.pid is not None
     os.kill(running.pid, signal.SIGINT)
     running.join()
     assert running.exitcode == 130

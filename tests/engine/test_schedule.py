@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.config import UserError, load_config
 from benchmark.engine import schedule as schedule_module
-from benchmark.engine.outcomes import Busy, Failed, Failure, Lost, NoStorage, Outcome
+from benchmark.engine.outcomes import Busy, Failed, Failure, Halt, Lost, Outcome
 from benchmark.engine.schedule import Schedule, carry_out
 from benchmark.ledger import Record
 from benchmark.plan import Run, make_plan
@@ -136,7 +136,7 @@ def test_weights_that_are_lost_again_and_again_fail_the_run(plan: list[Run]) -> 
 
 
 def test_a_full_disk_stops_everything_in_one_line(plan: list[Run]) -> None:
-    engine = Scripted(lambda run, _: NoStorage("results cannot be written") if "vgg11" in run.label else record_of(run))
+    engine = Scripted(lambda run, _: Halt("results cannot be written") if "vgg11" in run.label else record_of(run))
     with pytest.raises(UserError, match="cannot be written"):
         ends(plan, engine)
     assert not any(label.startswith("late") for label in engine.begun)
