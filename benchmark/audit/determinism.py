@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.progress import track
 
 from benchmark.config import UserError
-from benchmark.engine.work import prepare_process
 from benchmark.ledger import Ledger, Record, load_ledger
 from benchmark.plan import Run, stream
 from benchmark.training import environment, train
@@ -46,7 +46,7 @@ class Repetition:
     elsewhere: str
 
 
-def repeat_sample(runs: Sequence[Run], count: int, workspace: Workspace, deterministic: bool) -> list[Repetition]:
+def repeat_sample(runs: Sequence[Run], count: int, workspace: Workspace) -> list[Repetition]:
     """Do a sample of finished runs again and compare; the ledger is left as it is.
 
     Runs whose parents' weights are gone are not among the sample.
@@ -57,7 +57,8 @@ def repeat_sample(runs: Sequence[Run], count: int, workspace: Workspace, determi
     runs = [run for run in runs if all(has_weights(workspace.experiment, parent) for parent in run.parents)]
     if not runs:
         raise UserError("no finished run to repeat; let `ferfuse reproduce` run")
-    prepare_process(workspace.device, deterministic, ())
+    if workspace.device == "cpu":
+        torch.set_num_threads(1)  # as in training, so that a repeated run is the same run
     ledger = load_ledger(workspace.experiment)
     records = {record.run_id: record for record in ledger.records}
     chosen = track(draw_sample(runs, count), "Repeating", console=Console(stderr=True))

@@ -164,8 +164,10 @@ def audit(
     finished, workspace = finished_runs(request)
     if determinism:
         from benchmark.audit.determinism import DIFFERENT, repeat_sample
+        from benchmark.engine.work import prepare_process
 
-        repetitions = [asdict(repeated) for repeated in repeat_sample(finished, runs, workspace, deterministic)]
+        prepare_process(workspace.device, deterministic, plugin or ())
+        repetitions = [asdict(repeated) for repeated in repeat_sample(finished, runs, workspace)]
         typer.echo(json.dumps(repetitions, indent=1) if as_json else columns(repetitions))
         raise typer.Exit(int(any(repeated["verdict"] == DIFFERENT for repeated in repetitions)))
     findings = audit_experiment(finished, methods, workspace)

@@ -24,7 +24,7 @@ def test_a_repeated_run_is_identical_and_a_changed_prediction_is_found(undisturb
     request = tiny_request(tmp_path, data_dir=undisturbed.data_dir)
     before = contents(request.folder)
     runs, workspace = finished_runs(request)
-    repeated = repeat_sample(runs, 3, workspace, False)
+    repeated = repeat_sample(runs, 3, workspace)
     assert [item.verdict for item in repeated] == [IDENTICAL] * 3
     stages = {run.run_id: run.stage for run in runs}
     assert {stages[item.run_id] for item in repeated} == {"backbone", "stored", "joint"}
@@ -33,7 +33,7 @@ def test_a_repeated_run_is_identical_and_a_changed_prediction_is_found(undisturb
     frame = pd.read_parquet(path)
     frame.loc[3, "logit_2"] += np.float32(1e-5)
     frame.to_parquet(path, index=False)
-    assert repeat_sample(runs, 1, workspace, False)[0].verdict == DIFFERENT
+    assert repeat_sample(runs, 1, workspace)[0].verdict == DIFFERENT
 
 
 def test_runs_whose_parents_left_nothing_are_not_repeated(undisturbed: Request, tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_runs_whose_parents_left_nothing_are_not_repeated(undisturbed: Request, 
     shutil.copy(undisturbed.folder / "experiment.json", tmp_path / "results" / "tiny")
     runs, workspace = finished_runs(tiny_request(tmp_path, data_dir=undisturbed.data_dir))
     with pytest.raises(UserError, match="no finished run to repeat"):
-        repeat_sample([run for run in runs if run.kind == "fusion"], 3, workspace, False)
+        repeat_sample([run for run in runs if run.kind == "fusion"], 3, workspace)
 
 
 def test_a_sample_has_every_stage_and_is_the_same_every_time() -> None:
