@@ -260,16 +260,6 @@ def write_run(experiment: Path, record: Record, predictions: pd.DataFrame, histo
     (folder / "failure.json").unlink(missing_ok=True)
 
 
-def read_record(experiment: Path, run_id: str) -> Record:
-    """Read the record of one finished run.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    path = run_folder(experiment, run_id) / "record.json"
-    return _record(path.read_text(encoding="utf-8"), str(path))
-
-
 def write_failure(experiment: Path, run_id: str, reason: str) -> None:
     """Note that a run failed, and why; it is not done again until it is asked for."""
     earlier = read_failure(experiment, run_id)

@@ -165,7 +165,7 @@ class RayCluster:
             for parent in run.parents:
                 if parent not in self.files:
                     verify_weights(self.experiment, parent)
-                    self._keep(parent, ray.put(dict(_artifacts(self.experiment, parent))))
+                    self._keep(parent, ray.put(_for_children(self.experiment, parent)))
         except LostWeightsError as error:
             return Lost(error.run_id, str(error))
         return None
@@ -234,7 +234,7 @@ def _do_apart(job: Job, run: Run, *parents: Files) -> tuple[tuple[Outcome, Files
         return (outcome, {}), {}
     artifacts = dict(_artifacts(workspace.experiment, run.run_id))
     written = {**artifacts, **dict(_ledger_files(workspace.experiment, run.run_id))}
-    return (outcome, written), artifacts if run.kind != "fusion" else {}
+    return (outcome, written), _for_children(workspace.experiment, run.run_id) if run.kind != "fusion" else {}
 
 
 def _other_code(job: Job) -> Halt | None:
@@ -300,6 +300,15 @@ def _artifacts(experiment: Path, run_id: str) -> Iterator[tuple[str, np.ndarray]
     for path in (folder / name for name in LEFT):
         if path.is_file():
             yield str(path.relative_to(experiment)), np.fromfile(path, dtype=np.uint8)
+
+
+def _for_children(experiment: Path, run_id: str) -> Files:
+    """Return what runs that start from this one read: its weights, its outputs and its record."""
+    record = run_folder(experiment, run_id) / "record.json"
+    return {
+        **dict(_artifacts(experiment, run_id)),
+        str(record.relative_to(experiment)): np.fromfile(record, dtype=np.uint8),
+    }
 
 
 def _ledger_files(experiment: Path, run_id: str) -> Iterator[tuple[str, np.ndarray]]:

@@ -17,7 +17,7 @@ from tests.conftest import TINY
 
 SMALL, SECOND = "shufflenet_v2_x0_5", "shufflenet_v2_x0_5#2"
 SETTINGS = {**TINY, "backbones": [SMALL, SECOND], "methods": ["late", "early", "joint"]}
-OF_THE_MACHINE = ("seconds", "device", "environment")
+OF_THE_MACHINE = ("seconds", "milliseconds", "device", "environment")
 
 
 class Collect:
