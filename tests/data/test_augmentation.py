@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torchvision import transforms
 from torchvision.transforms import functional as reference
 
 from benchmark.config import AugmentationSettings
@@ -43,9 +44,7 @@ def test_flip_mirrors_left_and_right() -> None:
 def test_rotation_equals_torchvisions(degrees: float, flip: bool) -> None:
     images = photographs(1)
     x = images.permute(0, 3, 1, 2).float() / 255
-    grid = torch.nn.functional.affine_grid(
-        a.affine_maps(torch.tensor([flip]), torch.tensor([degrees])), [1, 3, 24, 24], align_corners=False
-    )
+    grid = a.sampling_grid(a.affine_maps(torch.tensor([flip]), torch.tensor([degrees])), 24)
     got = torch.nn.functional.grid_sample(x, grid, align_corners=False)
     source = x.flip(3) if flip else x
     expected = reference.rotate(source, degrees, reference.InterpolationMode.BILINEAR)
@@ -62,11 +61,28 @@ def test_what_a_rotation_brings_in_is_black() -> None:
     assert 32 < int(is_black.all(1).sum()) < 64
 
 
-def test_complete_loss_of_saturation_is_torchvisions_grey() -> None:
-    x = photographs().permute(0, 3, 1, 2).float() / 255
-    grey = a.remove_saturation(x, torch.ones(4))
-    torch.testing.assert_close(grey, reference.rgb_to_grayscale(x, 3), atol=2e-3, rtol=0)
-    torch.testing.assert_close(a.remove_saturation(x, torch.zeros(4)), x)
+@pytest.mark.parametrize("removed", [0.0, 0.35, 1.0])
+def test_loss_of_saturation_is_torchvisions(removed: float) -> None:
+    images = photographs()
+    got = unnormalise(a.coloured(images, torch.full((4,), removed)))
+    expected = reference.adjust_saturation(images.permute(0, 3, 1, 2).float() / 255, 1 - removed)
+    torch.testing.assert_close(got, expected, atol=2e-3, rtol=0)  # torchvision rounds its luma weights
+
+
+def test_every_image_loses_its_own_share_of_colour() -> None:
+    images = photographs(1).expand(3, -1, -1, -1).contiguous()
+    together = a.coloured(images, torch.tensor([0.0, 0.5, 1.0]))
+    for row, removed in enumerate((0.0, 0.5, 1.0)):
+        torch.testing.assert_close(together[row], a.coloured(images[:1], torch.tensor([removed]))[0])
+    spread = unnormalise(together).amax(1) - unnormalise(together).amin(1)
+    torch.testing.assert_close(spread[1], spread[0] / 2, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [24, 17, 40])
+def test_grid_equals_torchs_affine_grid(size: int) -> None:
+    maps = a.affine_maps(torch.tensor([True, False]), torch.tensor([20.0, -7.0]))
+    expected = torch.nn.functional.affine_grid(maps, [2, 3, size, size], align_corners=False)
+    torch.testing.assert_close(a.sampling_grid(maps, size), expected, atol=1e-6, rtol=0)
 
 
 def test_parameters_have_the_stated_distribution() -> None:
@@ -84,3 +100,40 @@ def test_same_generator_same_images() -> None:
     settings = AugmentationSettings()
     first, again = (a.augment(photographs(), 32, settings, torch.Generator().manual_seed(5)) for _ in range(2))
     assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize(("size", "tolerance"), [(24, 1e-3), (36, 0.05)])
+def test_the_whole_step_equals_torchvisions_chain_on_the_same_parameters(size: int, tolerance: float) -> None:
+    """Enlarging apart, where the chain interpolates twice and this step once, the two agree to rounding."""
+    settings, images = AugmentationSettings(), photographs(8)
+    got = unnormalise(a.augment(images, size, settings, torch.Generator().manual_seed(2)))
+    flip, angle, removed = a.draw_parameters(8, settings, torch.Generator().manual_seed(2))
+    for row in range(8):
+        x = images[row].permute(2, 0, 1)[None].float() / 255
+        x = reference.hflip(x) if flip[row] else x
+        x = reference.resize(x, [size, size], reference.InterpolationMode.BILINEAR)
+        x = reference.rotate(x, angle[row].item(), reference.InterpolationMode.BILINEAR)
+        x = reference.adjust_saturation(x, 1 - removed[row].item())[0]
+        inner = slice(size // 5, -(size // 5))
+        torch.testing.assert_close(got[row][:, inner, inner], x[:, inner, inner], atol=tolerance, rtol=0)
+
+
+def test_many_draws_have_the_distribution_of_torchvisions_transforms() -> None:
+    torch.manual_seed(0)
+    chain = transforms.Compose(
+        [
+            transforms.RandomHorizontalFlip(0.5),
+            transforms.RandomRotation(30, transforms.InterpolationMode.BILINEAR),
+            transforms.ColorJitter(saturation=(0.0, 1.0)),
+        ]
+    )
+    images = photographs(1).expand(600, -1, -1, -1).contiguous()
+    x = images[0].permute(2, 0, 1).float() / 255
+    expected = torch.stack([chain(x) for _ in range(600)])
+    got = unnormalise(a.augment(images, 24, AugmentationSettings(), torch.Generator().manual_seed(4)))
+    inner = (..., slice(4, -4), slice(4, -4))  # near the edge black is mixed in differently
+    for statistic in (torch.mean, torch.std):
+        # Six standard errors of a pixel's mean over 600 draws, whose standard deviation is below 0.15 in there.
+        torch.testing.assert_close(
+            statistic(got, 0)[inner], statistic(expected, 0)[inner], atol=6 * 0.15 / 600**0.5, rtol=0
+        )
