@@ -90,7 +90,8 @@ class Settings(_Section):
     """Everything that a profile says; see `profiles/*.yaml`.
 
     `folds` is the number of parts that `features=cross-fitted` cuts the training images into. `arms` names further
-    sets of runs, `with_arms` those that are done.
+    sets of runs, `with_arms` those that are done. `precision` is that of the backbones' arithmetic: bfloat16 is what a
+    GPU is fast at, float32 gives the reference numbers.
     """
 
     profile: str
@@ -105,6 +106,7 @@ class Settings(_Section):
     fusion_stage: StageSettings
     joint_stage: StageSettings
     folds: Annotated[int, Field(ge=2)] = 2
+    precision: Literal["float32", "bfloat16"] = "float32"
     arms: dict[str, Arm] = {}
     with_arms: list[str] = []
 
@@ -159,6 +161,7 @@ class Settings(_Section):
             "image_size": self.data.image_size,
             "validation_fraction": self.data.validation_fraction,
             "augmentation": self.augmentation.model_dump(mode="json"),
+            "precision": self.precision,
         }
 
     def context(self, dataset_digest: str) -> dict[str, Any]:

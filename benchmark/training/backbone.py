@@ -33,24 +33,36 @@ class LostWeightsError(RuntimeError):
 class Logits(nn.Module):
     """Let `fit` see only the logits of a backbone."""
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, precision: str) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.precision = backbone, precision
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.backbone(images).logits
-        return logits
+        return branch_output(self.backbone, images, self.precision).logits
+
+
+def branch_output(backbone: nn.Module, images: Tensor, precision: str) -> BranchOutput:
+    """Run a backbone in a run's precision; its outputs are float32, which is what everything after it works in."""
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        features, logits, maps = backbone(images)
+    return BranchOutput(features.float(), logits.float(), None if maps is None else maps.float())
 
 
 def train_backbone(run: Run, workspace: Workspace) -> Outcome:
     """Train a backbone; leave the selected epoch's weights and its outputs for all images as artifacts."""
-    network = initial_backbone(run, workspace)
-    outcome = fit(Logits(network), image_task(run, workspace), stage_of(run), execution_of(run, workspace))
+    network, outcome = train_without_artifacts(run, workspace)
     network.load_state_dict({name.removeprefix("backbone."): value for name, value in outcome.state.items()})
     folder = artifact_folder(workspace.experiment, run.run_id)
     save_tensors(network.state_dict(), folder / WEIGHTS)
     save_tensors(_outputs_of_all_images(network, workspace, ("features", "logits")), folder / OUTPUTS)
     return outcome
+
+
+def train_without_artifacts(run: Run, workspace: Workspace) -> tuple[nn.Module, Outcome]:
+    """Train a backbone; returns it as it is after the last epoch, and what training leaves."""
+    network = initial_backbone(run, workspace)
+    learning = Logits(network, workspace.settings.precision)
+    return network, fit(learning, image_task(run, workspace), stage_of(run), execution_of(run, workspace))
 
 
 def initial_backbone(run: Run, workspace: Workspace) -> nn.Module:
@@ -126,7 +138,7 @@ def _outputs_of_all_images(network: nn.Module, workspace: Workspace, names: tupl
     network.eval()
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
     for rows in batches_of(np.arange(len(workspace.manifest)), EVALUATION_BATCH):
-        output = network(workspace.network_input(rows))
+        output = branch_output(network, workspace.network_input(rows), workspace.settings.precision)
         for name in names:
-            parts[name].append(getattr(output, name).float().cpu())
+            parts[name].append(getattr(output, name).cpu())
     return {name: torch.cat(tensors).contiguous() for name, tensors in parts.items()}

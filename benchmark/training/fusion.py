@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from backbones import BranchOutput
 from benchmark.ledger import artifact_folder
 from benchmark.plan import Run, stream
-from benchmark.training.backbone import stored_outputs, trained_backbone
+from benchmark.training.backbone import branch_output, stored_outputs, trained_backbone
 from benchmark.training.checkpoint import DamagedError, load_tensors, save_tensors, stage_of
 from benchmark.training.fit import Batches, Outcome, Scores, Task, fit
 from benchmark.training.images import image_task, predict_images
@@ -28,13 +28,13 @@ Predict = Callable[[np.ndarray, int], np.ndarray]
 class EndToEnd(nn.Module):
     """Run every backbone on the images and fuse what they say."""
 
-    def __init__(self, backbones: Sequence[nn.Module], fusion: nn.Module) -> None:
+    def __init__(self, backbones: Sequence[nn.Module], fusion: nn.Module, precision: str) -> None:
         super().__init__()
         self.backbones = nn.ModuleList(backbones)
-        self.fusion = fusion
+        self.fusion, self.precision = fusion, precision
 
     def forward(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.fusion([backbone(images) for backbone in self.backbones])
+        scores: Tensor = self.fusion([branch_output(backbone, images, self.precision) for backbone in self.backbones])
         return scores
 
 
@@ -222,7 +222,7 @@ def _initial(run: Run, workspace: Workspace, fold: int = 0) -> tuple[nn.Module, 
 def _initial_end_to_end(run: Run, workspace: Workspace) -> EndToEnd:
     backbones = [trained_backbone(i, spec, workspace) for i, spec in _parents(run)]
     dims = [int(backbone.feature_dim) for backbone in backbones]  # type: ignore[arg-type]
-    return EndToEnd(backbones, initial_fusion(run, dims, workspace))
+    return EndToEnd(backbones, initial_fusion(run, dims, workspace), workspace.settings.precision)
 
 
 def _rows_of(branch: BranchOutput, index: Tensor) -> BranchOutput:
@@ -237,3 +237,8 @@ def _parents(run: Run) -> list[tuple[str, str]]:
 @lru_cache(maxsize=16)
 def _outputs(run_id: str, spec: str, workspace: Workspace, with_maps: bool) -> BranchOutput:
     return stored_outputs(run_id, spec, workspace, with_maps=with_maps)
+
+
+def forget_outputs() -> None:
+    """Let go of the stored outputs that are held in memory, so that the next run reads its own from disk."""
+    _outputs.cache_clear()

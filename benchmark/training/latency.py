@@ -10,7 +10,7 @@ import torch
 
 from benchmark.ledger import read_record
 from benchmark.plan import Run
-from benchmark.training.backbone import Logits, trained_backbone
+from benchmark.training.backbone import Logits, branch_output, trained_backbone
 from benchmark.training.fusion import initial_fusion, trained_predictor
 from benchmark.training.images import predict_images
 from benchmark.training.workspace import Workspace
@@ -39,7 +39,7 @@ def _rows(run: Run, workspace: Workspace) -> np.ndarray:
 
 
 def _backbone(run: Run, workspace: Workspace) -> Callable[[np.ndarray], object]:
-    network = Logits(trained_backbone(run.run_id, run.backbones[0], workspace)).eval()
+    network = Logits(trained_backbone(run.run_id, run.backbones[0], workspace), workspace.settings.precision).eval()
     return lambda rows: predict_images(network, workspace, rows, len(rows))
 
 
@@ -53,7 +53,7 @@ def _joint_head(run: Run, workspace: Workspace) -> Callable[[np.ndarray], object
     images = workspace.network_input(_rows(run, workspace))
     with torch.inference_mode():
         outputs = [
-            trained_backbone(parent, spec, workspace).eval()(images)
+            branch_output(trained_backbone(parent, spec, workspace).eval(), images, workspace.settings.precision)
             for parent, spec in zip(run.parents, run.backbones, strict=True)
         ]
     head = initial_fusion(run, [output.features.shape[1] for output in outputs], workspace).eval()

@@ -76,9 +76,10 @@ class Workspace:
     def image_batches(self, run: Run, rows: np.ndarray, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield an epoch's augmented images and labels in the order that all methods of a seed share."""
         drawn = torch.Generator().manual_seed(stream(run.seed, "augmentation", run.stage, str(epoch)))
-        for chosen in epoch_order(run, rows, epoch):
-            index = torch.from_numpy(chosen).to(self.device)
-            size, augmentation = self.settings.data.image_size, self.settings.augmentation
+        order = epoch_order(run, rows, epoch)
+        on_device = torch.from_numpy(np.concatenate(order)).to(self.device)
+        size, augmentation = self.settings.data.image_size, self.settings.augmentation
+        for index in on_device.split([len(batch) for batch in order]):
             yield augment(self.images[index], size, augmentation, drawn), self.labels[index]
 
 
