@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -121,25 +121,25 @@ def fit(network: nn.Module, task: Task, stage: StageSettings, execution: Executi
     outcome = Outcome()
     if not any(True for _ in network.parameters()):
         _keep(outcome, network, _evaluated(network, task), 0, SELECTIONS)
-        outcome.history.append({"epoch": 0, **_epoch_scores(outcome.logits["last_epoch"], task.labels)})
+        outcome.history.append({"epoch": 0, **epoch_scores(outcome.logits["last_epoch"], task.labels)})
         return outcome
-    learning = Learning(network, *_optimizer(network, stage, task.steps), outcome)
+    learning = Learning(network, *optimizer_of(network, stage, task.steps), outcome)
     if execution.checkpoint:
         execution.checkpoint.restore(learning)
     for epoch in range(learning.epoch + 1, stage.epochs + 1):
         rate = learning.optimizer.param_groups[0]["lr"]
         learnt = _learn_epoch(learning, task.batches(epoch), execution.micro_batch)
         logits = _evaluated(network, task)
-        scores = _epoch_scores(logits, task.labels)
+        scores = epoch_scores(logits, task.labels)
         outcome.history.append({"epoch": epoch, "learning_rate": rate, **learnt, **scores})
-        _keep(outcome, network, logits, epoch, _rules_that_take(learning.best, scores))
+        _keep(outcome, network, logits, epoch, rules_that_take(learning.best, scores))
         learning.epoch = epoch
         if execution.checkpoint and epoch < stage.epochs:
             execution.checkpoint.offer(learning)
     return outcome
 
 
-def _rules_that_take(best: dict[str, tuple[float, float]], scores: dict[str, float]) -> list[str]:
+def rules_that_take(best: dict[str, tuple[float, float]], scores: dict[str, float]) -> list[str]:
     """Return the selection rules that prefer this epoch to all before it, and note it in `best`."""
     taken = ["last_epoch"]
     for rule, split in (("validation_selected", "validation"), ("best_test_epoch", "test")):
@@ -214,7 +214,7 @@ def _split(branch: BranchOutput, count: int) -> list[BranchOutput]:
     return [BranchOutput(*piece) for piece in pieces]
 
 
-def _optimizer(
+def optimizer_of(
     network: nn.Module, stage: StageSettings, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     family = torch.optim.AdamW if stage.weight_decay else torch.optim.Adam
@@ -231,7 +231,7 @@ def _optimizer(
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def _epoch_scores(logits: Scores, labels: Scores) -> dict[str, float]:
+def epoch_scores(logits: Scores, labels: Scores) -> dict[str, float]:
     """Return loss and accuracy of each split."""
     scores = {}
     for split in ("validation", "test"):
@@ -241,9 +241,14 @@ def _epoch_scores(logits: Scores, labels: Scores) -> dict[str, float]:
     return scores
 
 
-def _keep(outcome: Outcome, network: nn.Module, logits: Scores, epoch: int, rules: Iterable[str]) -> None:
+def _keep(outcome: Outcome, network: nn.Module, logits: Scores, epoch: int, rules: Sequence[str]) -> None:
+    keep_epoch(outcome, logits, epoch, rules)
+    if "validation_selected" in rules:
+        outcome.state = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
+def keep_epoch(outcome: Outcome, logits: Scores, epoch: int, rules: Sequence[str]) -> None:
+    """Keep an epoch's logits for the selection rules that take it."""
     for rule in rules:
         outcome.epochs[rule] = epoch
         outcome.logits[rule] = logits
-        if rule == "validation_selected":
-            outcome.state = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}

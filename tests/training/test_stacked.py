@@ -1,0 +1,132 @@
+"""Heads trained as one are the heads that separate training gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from backbones import BranchOutput
+from benchmark.config import load_config
+from benchmark.data.sources import open_dataset
+from benchmark.data.store import stored_images
+from benchmark.ledger import artifact_folder
+from benchmark.plan import Run, make_plan
+from benchmark.training.backbone import OUTPUTS
+from benchmark.training.checkpoint import load_tensors, save_tensors
+from benchmark.training.fusion import WEIGHTS, train_on_stored_outputs
+from benchmark.training.stacked import Stack, stackable, stacks, train_together
+from benchmark.training.workspace import Workspace
+from fusion_methods import _scalar_attention, build_fusion
+from tests.conftest import TINY
+
+METHODS = [
+    "early",
+    "gated",
+    "attention-fusion:width=64",
+    "attention-fusion-without-local:axis=token",
+    "weighted-late",
+    "late",
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Run], Workspace]:
+    """Two pairs and two seeds whose branches' outputs are random numbers, with a class in them to be found."""
+    folder = tmp_path_factory.mktemp("stacked")
+    names = ["resnet18", "resnet18#2", "resnet18#3"]
+    groups = [names[:2], names[1:]]
+    changes = {"backbones": names, "groups": groups, "methods": METHODS, "seeds": 2, "fusion_stage.epochs": 3}
+    settings = load_config("demo", {**TINY, **changes})
+    manifest = open_dataset(settings.data, folder)
+    images = stored_images(manifest, settings.data.image_size, folder)
+    workspace = Workspace(settings, manifest, "d" * 32, images, folder / "results", "cpu")
+    plan = make_plan(settings, "d" * 32, len(manifest.classes), int((~manifest.is_test).sum()))
+    labels = torch.from_numpy(manifest.labels)
+    for number, run in enumerate(run for run in plan if run.kind == "backbone"):
+        generator = torch.Generator().manual_seed(number)
+        features = torch.rand(len(manifest), 512, generator=generator)
+        features[torch.arange(len(manifest)), labels] += 0.5
+        logits = torch.randn(len(manifest), len(manifest.classes), generator=generator)
+        save_tensors(
+            {"features": features, "logits": logits}, artifact_folder(folder / "results", run.run_id) / OUTPUTS
+        )
+    return [run for run in plan if run.kind == "fusion"], workspace
+
+
+@pytest.fixture
+def attention_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Attend as on a GPU: no branch of the code depends on values, and the kernel takes a stack.
+
+    The CPU's own kernel does not and goes through the stack one by one, with a warning.
+    """
+
+    def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
+        return _scalar_attention.kernel_attention(query * scale, key, value)
+
+    monkeypatch.setattr("fusion_methods.attention.attend_scalars", attend)
+    with sdpa_kernel(SDPBackend.MATH):
+        yield
+
+
+def test_heads_of_a_method_make_one_stack_over_pairs_and_seeds(place: tuple[list[Run], Workspace]) -> None:
+    found = {stack[0][0].method: [run.label for run, _, _ in stack] for stack in stacks(*place)}
+    assert set(found) == set(METHODS) - {"late"}
+    assert all(len(set(labels)) == 4 for labels in found.values())
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "late"])
+@pytest.mark.usefixtures("attention_of_a_gpu")
+def test_a_stack_gives_what_separate_training_gives(place: tuple[list[Run], Workspace], method: str) -> None:
+    runs, workspace = place
+    members = next(stack for stack in stacks(runs, workspace) if stack[0][0].method == method)
+    together = train_together(members, workspace)
+    kept = [load_tensors(artifact_folder(workspace.experiment, run.run_id) / WEIGHTS) for run, _, _ in members]
+    for (run, _, _), mine, weights in zip(members, together, kept, strict=True):
+        alone = train_on_stored_outputs(run, workspace)
+        assert mine.epochs == alone.epochs
+        for rule, logits in alone.logits.items():
+            for split, expected in logits.items():
+                np.testing.assert_allclose(mine.logits[rule][split], expected, atol=2e-4)
+        for row, expected_row in zip(mine.history, alone.history, strict=True):
+            assert row == pytest.approx(expected_row, abs=1e-4)
+        assert weights.keys() == alone.state.keys()
+        for name, value in alone.state.items():
+            torch.testing.assert_close(weights[name], value, atol=2e-4, rtol=0)
+    scores = [outcome.logits["last_epoch"]["test"] for outcome in together]
+    assert all(np.abs(one - other).max() > 0.01 for i, one in enumerate(scores) for other in scores[:i])
+
+
+def test_every_member_has_its_own_gradient() -> None:
+    heads = [build_fusion("early:width=5", (4, 4), 3) for _ in range(2)]
+    stack = Stack(heads)
+    branches = [BranchOutput(torch.rand(2, 6, 4), torch.rand(2, 6, 3)) for _ in range(2)]
+    stack(branches)[0].sum().backward()
+    for weights in stack.weights:
+        assert weights.grad is not None
+        assert weights.grad[0].abs().sum() > 0
+        assert weights.grad[1].abs().sum() == 0
+
+
+def test_what_draws_at_random_or_learns_nothing_stays_alone(place: tuple[list[Run], Workspace]) -> None:
+    run = next(run for run in place[0] if run.method == "early")
+    assert stackable(run, nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.0)))
+    assert not stackable(run, nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)))
+    assert not stackable(run, nn.Identity())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_stack_on_a_gpu_gives_what_separate_training_gives(
+    place: tuple[list[Run], Workspace],
+) -> None:
+    runs, workspace = place
+    on_gpu = replace(workspace, device="cuda")
+    members = next(stack for stack in stacks(runs, on_gpu) if stack[0][0].method == "attention-fusion:width=64")
+    for (run, _, _), mine in zip(members, train_together(members, on_gpu), strict=True):
+        alone = train_on_stored_outputs(run, on_gpu)
+        np.testing.assert_allclose(mine.logits["last_epoch"]["test"], alone.logits["last_epoch"]["test"], atol=2e-2)
