@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -103,55 +103,6 @@ def reproduce(
         typer.echo(f"All {summary.runs} runs of experiment '{name}' were finished already; nothing to do.")
     if summary.failures or summary.failed_before:
         raise typer.Exit(1)
-
-
-@app.command()
-def plan(
-    profile: Profile = "demo",
-    dataset: Dataset = None,
-    data_root: DataRoot = None,
-    experiment: Experiment = None,
-    seeds: Seeds = None,
-    backbones: Backbones = None,
-    methods: Methods = None,
-    plugin: Plugins = None,
-    assignments: Assignments = None,
-    arms: Arms = None,
-    results_dir: ResultsDir = Path("results"),
-    data_dir: DataDir = Path("data"),
-    as_json: AsJson = False,
-) -> None:
-    """List the runs that `reproduce` would do with the same options, and which are finished.
-
-    Example: ferfuse plan --profile paper --data-root /data/RAF-DB/basic --dataset raf-db
-    """
-    from benchmark.engine.experiment import Request, planned_runs
-    from benchmark.ledger import is_finished
-
-    settings = load_config(profile, overrides(dataset, data_root, seeds, backbones, methods, assignments, arms))
-    name = experiment or experiment_name(profile, dataset)
-    request = Request(settings, name, results_dir, data_dir, plugins=tuple(plugin or ()))
-    rows: list[dict[str, Any]] = [
-        {
-            "run_id": run.run_id,
-            "kind": run.kind,
-            "method": run.method,
-            "backbones": list(run.backbones),
-            "seed": run.seed,
-            "parents": list(run.parents),
-            "finished": is_finished(request.folder, run.run_id),
-        }
-        for run in planned_runs(request)
-    ]
-    if as_json:
-        typer.echo(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        what = row["method"] or "backbone"
-        done = "finished" if row["finished"] else "to do"
-        typer.echo(f"{row['run_id']}  seed {row['seed']}  {what:<32} {'+'.join(row['backbones']):<24} {done}")
-    finished = sum(row["finished"] for row in rows)
-    typer.echo(f"{len(rows)} runs: {finished} finished, {len(rows) - finished} to do")
 
 
 @app.command()

@@ -144,6 +144,12 @@ def planned_runs(request: Request) -> list[Run]:
     return _make_plan(request, manifest, manifest.content_digest(request.data_dir / "store"))
 
 
+def planned_workspace(request: Request) -> Workspace:
+    """Return what the runs of a plan would work with."""
+    manifest = open_dataset(request.settings.data, request.data_dir)
+    return _open_workspace(request, manifest, manifest.content_digest(request.data_dir / "store"))
+
+
 def finished_request(
     results_dir: Path, experiment: str, data_dir: Path, device: str, plugins: tuple[Path, ...]
 ) -> Request:

@@ -1,0 +1,125 @@
+"""The command that says what would be run, and what it would take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchmark.cli.application import app
+from benchmark.cli.options import (
+    Arms,
+    AsJson,
+    Assignments,
+    Backbones,
+    DataDir,
+    DataRoot,
+    Dataset,
+    Experiment,
+    Methods,
+    Plugins,
+    Profile,
+    ResultsDir,
+    Seeds,
+    experiment_name,
+    overrides,
+)
+from benchmark.config import load_config
+from benchmark.ledger import finished_runs, load_ledger
+
+if TYPE_CHECKING:
+    from benchmark.engine.experiment import Request
+    from benchmark.plan import Run
+
+
+@app.command()
+def plan(
+    profile: Profile = "demo",
+    dataset: Dataset = None,
+    data_root: DataRoot = None,
+    experiment: Experiment = None,
+    seeds: Seeds = None,
+    backbones: Backbones = None,
+    methods: Methods = None,
+    plugin: Plugins = None,
+    assignments: Assignments = None,
+    arms: Arms = None,
+    results_dir: ResultsDir = Path("results"),
+    data_dir: DataDir = Path("data"),
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: Annotated[int, typer.Option(help="Processes side by side; 0 chooses.")] = 0,
+    estimate: Annotated[bool, typer.Option(help="Calibrate for some seconds and tell time and memory.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """List the runs that `reproduce` would do, which are finished, and what time and memory the others will take.
+
+    Example: ferfuse plan --profile paper --data-root /data/RAF-DB/basic --dataset raf-db
+    """
+    from benchmark.engine.experiment import Request
+
+    settings = load_config(profile, overrides(dataset, data_root, seeds, backbones, methods, assignments, arms))
+    name = experiment or experiment_name(profile, dataset)
+    request = Request(
+        settings, name, results_dir, data_dir, device=device, workers=workers, plugins=tuple(plugin or ())
+    )
+    found = _planned(request, estimate)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for row in found["runs"]:
+        what = row["method"] or "backbone"
+        done = "finished" if row["finished"] else "to do"
+        typer.echo(f"{row['run_id']}  seed {row['seed']}  {what:<32} {'+'.join(row['backbones']):<24} {done}")
+    left = sum(not row["finished"] for row in found["runs"])
+    typer.echo(f"{len(found['runs'])} runs: {len(found['runs']) - left} finished, {left} to do")
+    if expected := found["estimate"]:
+        typer.echo(
+            f"about {_duration(expected['seconds'])} and {expected['memory'] / 1e9:.1f} GB with {expected['workers']} "
+            f"worker{'s' if expected['workers'] > 1 else ''} on {expected['device']}, an estimate: "
+            f"{expected['calibrated']} runs from a calibration, the others from finished runs like them"
+        )
+
+
+def _planned(request: Request, with_estimate: bool) -> dict[str, Any]:
+    """Return the runs of a plan and, for those that are to do, what they will take."""
+    from benchmark.engine.experiment import planned_runs
+    from benchmark.ledger import is_finished
+
+    runs = planned_runs(request)
+    to_do = [run for run in runs if not is_finished(request.folder, run.run_id)]
+    waiting = {run.run_id for run in to_do}
+    rows = [
+        {
+            "run_id": run.run_id,
+            "kind": run.kind,
+            "method": run.method,
+            "backbones": list(run.backbones),
+            "seed": run.seed,
+            "parents": list(run.parents),
+            "finished": run.run_id not in waiting,
+        }
+        for run in runs
+    ]
+    return {"runs": rows, "estimate": _expected(request, to_do) if with_estimate and to_do else None}
+
+
+def _expected(request: Request, to_do: Sequence[Run]) -> dict[str, Any]:
+    from benchmark.engine.estimate import estimate
+    from benchmark.engine.experiment import planned_workspace
+    from benchmark.engine.local import worker_devices
+
+    workspace = planned_workspace(request)
+    workers = len(worker_devices(workspace.device, request.workers, request.workers_per_gpu))
+    finished = load_ledger(request.folder).records if finished_runs(request.folder) else []
+    found = estimate(to_do, finished, workspace, workers, request.plugins)
+    return {**asdict(found), "workers": workers, "device": workspace.device}
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
