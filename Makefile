@@ -52,8 +52,8 @@ $(BIN)/.installed-dev: $(BIN)/.installed
 reproduce: $(BIN)/.installed ## Run whatever is not finished, print Tables 1 and 2
 	@$(BIN)/ferfuse reproduce $(chosen) $(settings) $(running)
 
-plan: $(BIN)/.installed ## List the runs and which are finished
-	@$(BIN)/ferfuse plan $(chosen) $(settings)
+plan: $(BIN)/.installed ## List the runs, which are finished, and what time and memory the others will take
+	@$(BIN)/ferfuse plan $(chosen) $(settings) $(if $(DEVICE),--device $(DEVICE))
 
 status: $(BIN)/.installed ## Tell which runs are done, running, failed or waiting, and why
 	@$(BIN)/ferfuse status --experiment $(EXPERIMENT)
@@ -82,7 +82,10 @@ table3: $(BIN)/.installed ## Print Table 3, readings by evaluation order (ARMS=r
 table4: $(BIN)/.installed ## Print Table 4, fusion and its controls (ARMS=controls)
 	@$(BIN)/ferfuse table 4 --experiment $(EXPERIMENT)
 
-tune bench:
+bench: $(BIN)/.installed ## Measure speed against the plain way of the same work
+	@$(BIN)/ferfuse bench $(if $(DEVICE),--device $(DEVICE))
+
+tune:
 	@echo "make $@: not part of this version; it has no ferfuse $@ yet" >&2; exit 2
 
 test: $(BIN)/.installed-dev ## Run the tests: no network, no GPU, under ten minutes on two cores

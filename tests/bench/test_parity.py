@@ -1,0 +1,52 @@
+"""Both paths select by validation and report the test accuracy of that epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmark.bench import parity
+from benchmark.bench.setup import Setup
+from benchmark.config import UserError
+from benchmark.statistics.paired import paired_t_test
+
+
+@pytest.mark.parametrize("best", [0, 1, 2])
+def test_the_plain_path_reports_the_epoch_that_validation_chose(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, best: int
+) -> None:
+    workspace = setup.workspace
+    labels = workspace.labels_of(workspace.split(0))
+    right = {name: np.eye(7, dtype=np.float32)[truth] for name, truth in labels.items()}
+    wrong = {name: np.roll(scores, 1, axis=1) for name, scores in right.items()}
+    epochs = [
+        {
+            "validation": (right if epoch == best else wrong)["validation"],
+            "test": (wrong if epoch == best else right)["test"],
+        }
+        for epoch in range(3)
+    ]
+    monkeypatch.setattr(parity.PlainTraining, "epochs", lambda *_: epochs)
+    run = next(run for run in setup.plan if run.kind == "backbone")
+    assert parity._plain(run, setup) == 0.0
+
+
+def test_the_fast_path_reports_the_accuracy_of_its_selected_epoch(setup: Setup) -> None:
+    run = next(run for run in setup.plan if run.kind == "backbone")
+    outcome = parity.train_without_artifacts(run, setup.workspace)[1]
+    expected = outcome.history[outcome.epochs["validation_selected"] - 1]["test_accuracy"]
+    assert parity._fast(run, setup) == pytest.approx(expected)
+
+
+def test_one_seed_is_refused(setup: Setup) -> None:
+    with pytest.raises(UserError, match="two seeds or more"):
+        parity.parity(setup.with_settings(seeds=1), "resnet18")
+
+
+def test_the_text_gives_every_seed_and_the_interval() -> None:
+    fast, plain = [70.0, 71.0, 72.5], [70.5, 70.0, 72.0]
+    test = paired_t_test(np.array(fast) - np.array(plain))
+    text = parity.as_text(parity.Parity("resnet18", fast, plain, test), "drawn faces")
+    # differences -0.5, 1, 0.5: mean 1/3, sd 0.7638, half width 4.3027 * 0.7638 / sqrt(3) = 1.8973
+    assert "difference +0.33 points, 95 % interval [-1.56, +2.23], n = 3 seeds" in text
+    assert "seed 1: 71.00 and 70.00" in text
