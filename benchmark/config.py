@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 PROFILES = Path(__file__).parent / "profiles"
-DATASETS = ("synthetic", "raf-db")
+DATASETS = ("synthetic", "auto", "raf-db", "fer2013", "ferplus", "affectnet", "folders", "csv", "open-faces")
 STAGES = ("backbone_stage", "fusion_stage", "joint_stage")
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -36,13 +37,46 @@ class SyntheticSettings(_Section):
 
 
 class DataSettings(_Section):
-    """Which images, at which size (pixels), and which part of train is held out for selection."""
+    """Which images, at which size (pixels), and what is learnt from, selected by and tested on.
 
-    dataset: Literal["synthetic", "raf-db"] = "synthetic"
+    `split` names the test images: the data set's own (`official`), or one of `test_folds` parts, drawn by class
+    (`kfold`) or by person too (`groups`): seed s is tested on part s modulo `test_folds`. `leave_out` names classes
+    that are not used, `group_pattern` is a regular expression that finds the person in a file's name, `accept` lists
+    findings of `ferfuse data check` that stop nothing.
+    """
+
+    dataset: str = "synthetic"
     root: Path | None = None
     image_size: PositiveInt = 32
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    split: Literal["official", "kfold", "groups"] = "official"
+    test_folds: Annotated[int, Field(ge=2)] = 5
+    leave_out: list[str] = []
+    group_pattern: str | None = None
+    accept: list[str] = []
     synthetic: SyntheticSettings = SyntheticSettings()
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, name: str) -> str:
+        if name not in DATASETS:
+            raise ValueError(f"no such data set; {nearest(name, DATASETS)}")
+        return name
+
+    @field_validator("group_pattern")
+    @classmethod
+    def _is_pattern(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression ({error})") from error
+        return pattern
+
+    def drawn_split(self) -> dict[str, Any]:
+        """Return what determines a drawn test part, nothing where the official one is used."""
+        if self.split == "official":
+            return {}
+        return {"split": self.split, "test_folds": self.test_folds}
 
 
 class AugmentationSettings(_Section):
@@ -162,6 +196,7 @@ class Settings(_Section):
             "validation_fraction": self.data.validation_fraction,
             "augmentation": self.augmentation.model_dump(mode="json"),
             "precision": self.precision,
+            **self.data.drawn_split(),
         }
 
     def context(self, dataset_digest: str) -> dict[str, Any]:

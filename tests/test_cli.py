@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from benchmark.cli import spread_lists
-from benchmark.data.raf_db import IMAGE_FOLDER, LABEL_FILE
+from benchmark.data.formats.raf_db import IMAGE_FOLDER, LABEL_FILE
 from benchmark.data.vocabulary import SYNTHETIC_MARK
 from benchmark.ledger import Ledger, load_ledger
 from tests.conftest import TINY

@@ -1,15 +1,39 @@
-"""What a data set is before its pixels are read: image ids, files, labels and the official split."""
+"""What a data set is before its pixels are read: image ids, files, labels, parts, persons and where they come from."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+
+from benchmark.data.memory import write_whole
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a data set was read.
+
+    Attributes:
+        format: name of the format.
+        parts: the sentence that says where train and test come from.
+        mapping: a class as the files write it -> its name in the vocabulary.
+        terms: what the licence of the data asks.
+        notes: what was left out or decided, a sentence each.
+        published: images of each part and class, or of each part, that a complete copy has.
+    """
+
+    format: str = ""
+    parts: str = ""
+    mapping: dict[str, str] = field(default_factory=dict)
+    terms: str = ""
+    notes: tuple[str, ...] = ()
+    published: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +45,12 @@ class Manifest:
         classes: names of the C classes; a label is an index into them.
         image_ids: N unique names; `files` holds the path of each.
         labels: (N,) integers.
-        is_test: (N,) booleans, the official split.
+        is_test: (N,) booleans, the official split; all False where there is none.
         synthetic: whether the images are drawn, not photographed.
+        groups: (N,) names of the persons, None where they are not known.
+        is_validation: (N,) booleans where the data set names its own validation images.
+        votes: (N, C) shares of the raters' votes, None where they are not known.
+        origin: how it was read.
     """
 
     dataset: str
@@ -33,9 +61,42 @@ class Manifest:
     labels: np.ndarray = field(repr=False)
     is_test: np.ndarray = field(repr=False)
     synthetic: bool = False
+    groups: np.ndarray | None = field(default=None, repr=False)
+    is_validation: np.ndarray | None = field(default=None, repr=False)
+    votes: np.ndarray | None = field(default=None, repr=False)
+    origin: Origin = Origin()
 
     def __len__(self) -> int:
         return len(self.image_ids)
+
+    @property
+    def parts(self) -> dict[str, np.ndarray]:
+        """(N,) booleans by the name of each part that has images."""
+        validation = np.zeros(len(self), bool) if self.is_validation is None else self.is_validation
+        found = {"train": ~self.is_test & ~validation, "validation": validation, "test": self.is_test}
+        return {name: rows for name, rows in found.items() if rows.any()}
+
+    def counts(self, rows: np.ndarray) -> list[int]:
+        """Count the images of each class among rows."""
+        counted: list[int] = np.bincount(self.labels[rows], minlength=len(self.classes)).tolist()
+        return counted
+
+    def take(self, rows: np.ndarray) -> Manifest:
+        """Return the images of these rows alone, their order kept."""
+
+        def part(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[rows]
+
+        return replace(
+            self,
+            image_ids=tuple(self.image_ids[row] for row in rows),
+            files=tuple(self.files[row] for row in rows),
+            labels=self.labels[rows],
+            is_test=self.is_test[rows],
+            groups=part(self.groups),
+            is_validation=part(self.is_validation),
+            votes=part(self.votes),
+        )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -59,13 +120,15 @@ class Manifest:
         for file in self.files:
             digest.update(hashlib.sha256(file.read_bytes()).digest())
         found = digest.hexdigest()[:32]
-        memory.mkdir(parents=True, exist_ok=True)
-        partial = remembered.with_suffix(f".{os.getpid()}.tmp")
-        partial.write_text(json.dumps({"dataset": self.dataset, "digest": found}), encoding="utf-8")
-        partial.replace(remembered)
+        write_whole(remembered, json.dumps({"dataset": self.dataset, "digest": found}).encode())
         return found
 
     def _names_and_labels(self) -> bytes:
         rows = zip(self.image_ids, self.labels.tolist(), self.is_test.tolist(), strict=True)
         listing = "\n".join(f"{name} {label} {int(test)}" for name, label, test in rows)
-        return f"{','.join(self.classes)}\n{listing}".encode()
+        further = "".join(
+            f"\n{name} " + " ".join(map(str, values.tolist()))
+            for name, values in (("groups", self.groups), ("validation", self.is_validation))
+            if values is not None
+        )
+        return f"{','.join(self.classes)}\n{listing}{further}".encode()

@@ -1,8 +1,8 @@
-"""The decoded-image store: every image once, as uint8, in one array on disk."""
+"""The decoded-image store: every image once, as uint8, in one array on disk, and the facts found on the way."""
 
 from __future__ import annotations
 
-import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from benchmark.config import UserError
 from benchmark.data.manifest import Manifest
+from benchmark.data.scan import new_target, scan
 
 
 def stored_images(manifest: Manifest, image_size: int, data_dir: Path) -> Path:
@@ -23,48 +24,63 @@ def stored_images(manifest: Manifest, image_size: int, data_dir: Path) -> Path:
         UserError: an image cannot be read; the message names it.
     """
     digest = manifest.content_digest(data_dir / "store")
-    size = min(image_size, _native_size(manifest.files[0]))
-    path = data_dir / "store" / f"{digest}-{size}.npy"
+    path = data_dir / "store" / f"{digest}-{_stored_size(manifest, image_size)}.npy"
     with FileLock(f"{path}.lock"):
         if not path.is_file():
-            partial = path.with_suffix(".partial")
-            _decode_all(manifest, size, partial)
-            partial.replace(path)
+            _decode_all(manifest, image_size, path)
     return path
 
 
-def _native_size(file: Path) -> int:
-    with _open(file) as image:
-        return min(image.size)
+def image_facts(manifest: Manifest, image_size: int, data_dir: Path) -> np.ndarray:
+    """Return what is known of each image, (N,) of FACTS, decoding all images into the store if no call has done so.
+
+    Unlike `stored_images` this goes on where images are damaged: their facts say so, and no array is kept.
+    """
+    digest = manifest.content_digest(data_dir / "store")
+    path = data_dir / "store" / f"{digest}-{_stored_size(manifest, image_size)}.npy"
+    with FileLock(f"{path}.lock"):
+        if not _facts_file(path).is_file():
+            try:
+                _decode_all(manifest, image_size, path)
+            except UserError:
+                if not _facts_file(path).is_file():
+                    raise
+    facts: np.ndarray = np.load(_facts_file(path))["facts"]
+    return facts
 
 
-def _decode_all(manifest: Manifest, size: int, path: Path) -> None:
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(manifest), size, size, 3))
+def _facts_file(path: Path) -> Path:
+    """Name the file of facts, which do not depend on the size that images are stored at."""
+    return path.with_name(f"{path.stem.partition('-')[0]}-facts.npz")
+
+
+def _decode_all(manifest: Manifest, image_size: int, path: Path) -> None:
+    partial = path.with_suffix(".partial")
     try:
-        for row, file in enumerate(manifest.files):
-            array[row] = decode(file, size)
-        array.flush()
-    except UserError:
-        os.unlink(path)
-        raise
-
-
-def decode(file: Path, size: int) -> np.ndarray:
-    """Decode one image to (size, size, 3) RGB, resized with antialiasing where its size differs."""
-    with _open(file) as image:
-        try:
-            pixels = image.convert("RGB")
-        except (OSError, ValueError, SyntaxError) as error:
+        facts = scan(manifest.files, new_target(partial, len(manifest), _stored_size(manifest, image_size)))
+        unfinished = path.with_suffix(".facts.npz")
+        np.savez(unfinished, facts=facts)
+        unfinished.replace(_facts_file(path))
+        faulty = np.flatnonzero(facts["fault"] != "")
+        if faulty.size:
+            first = faulty[0]
             raise UserError(
-                f"image {file} is damaged ({error}); replace it or take its line out of the list"
-            ) from error
-    if pixels.size != (size, size):
-        pixels = pixels.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(pixels)
+                f"{faulty.size} images cannot be read, first {manifest.files[first]} ({facts['fault'][first]}); "
+                "replace them or take their lines out of the list"
+            )
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
-def _open(file: Path) -> Image.Image:
-    try:
-        return Image.open(file)
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise UserError(f"{file} is not a readable image; replace it or take its line out of the list") from error
+def _stored_size(manifest: Manifest, image_size: int) -> int:
+    """Return the size asked for, or that of the first readable image where it is smaller."""
+    for file in manifest.files:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                with Image.open(file) as image:
+                    return min(image_size, *image.size)
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            continue
+    raise UserError(f"none of the {len(manifest)} images of {manifest.title} can be read, such as {manifest.files[0]}")

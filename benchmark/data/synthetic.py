@@ -12,7 +12,7 @@ Coordinates: the face's centre is the origin, x points right, y down, and the un
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +56,14 @@ _IRISES = np.array([[52, 32, 20], [84, 56, 30], [62, 96, 60], [70, 110, 150]], d
 
 
 def write_synthetic_faces(
-    root: Path, *, train: int, test: int, seed: int, size: int = 100, label_noise: float = 0.02
+    root: Path,
+    *,
+    train: int,
+    test: int,
+    seed: int,
+    size: int = 100,
+    label_noise: float = 0.02,
+    shares: Mapping[str, float] | None = None,
 ) -> None:
     """Draw `train` + `test` faces and write them under `root` as RAF-DB's `basic` folder is laid out.
 
@@ -74,15 +81,16 @@ def write_synthetic_faces(
         size: width and height in pixels.
         label_noise: the share of labels, in both splits, that are wrong: the face shows one of the other
             expressions, drawn by class frequency. Class counts and file order are the written labels'.
+        shares: of classes that shall have another share than in RAF-DB, by name; the others keep their proportions.
 
     Raises:
-        ValueError: a split is too small for two images of each class, or `root` holds files.
+        ValueError: a split is too small for two images of each class, shares that make no whole, or `root` holds files.
     """
     if not 0 <= label_noise < 1:
         raise ValueError(f"label_noise is {label_noise}; give a share from 0 up to, but not including, 1")
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise ValueError(f"{root} already exists; delete it or choose another folder")
-    counts = {split: class_counts(split, images) for split, images in (("train", train), ("test", test))}
+    counts = {split: class_counts(split, images, shares) for split, images in (("train", train), ("test", test))}
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as scratch:
         unfinished = Path(scratch) / "faces"
@@ -105,13 +113,16 @@ def write_synthetic_faces(
         unfinished.rename(root)
 
 
-def class_counts(split: str, images: int) -> Labels:
-    """RAF-DB's class proportions over `images` images by largest remainder, two or more a class: (C,)."""
+def class_counts(split: str, images: int, shares: Mapping[str, float] | None = None) -> Labels:
+    """RAF-DB's class proportions over `images` images by largest remainder, two or more a class: (C,).
+
+    Args:
+        shares: of classes that have another share; what they leave goes to the others in RAF-DB's proportions.
+    """
     least = _LEAST_PER_CLASS * len(RAF_DB_CLASSES)
     if images < least:
         raise ValueError(f"{split}={images} is too small for two images of each class; ask for {least} or more")
-    published = np.array(OFFICIAL_COUNTS[split])
-    quotas = images * published / published.sum()
+    quotas = images * _proportions(np.array(OFFICIAL_COUNTS[split], dtype=float), shares or {})
     counts: Labels = np.floor(quotas).astype(np.int64)
     by_remainder = np.argsort(counts - quotas, kind="stable")
     counts[by_remainder[: images - counts.sum()]] += 1
@@ -119,6 +130,21 @@ def class_counts(split: str, images: int) -> Labels:
         counts[counts.argmax()] -= 1
         counts[counts.argmin()] += 1
     return counts
+
+
+def _proportions(published: Array, shares: Mapping[str, float]) -> Array:
+    """Share of each class (C,), those that are given put in the place of the published ones."""
+    for name, share in shares.items():
+        if name not in RAF_DB_CLASSES:
+            raise ValueError(f"share of '{name}': there is no such class; known: {', '.join(RAF_DB_CLASSES)}")
+        if not 0 < share < 1:
+            raise ValueError(f"share of {name} is {share:g}; give a number between 0 and 1")
+    given = np.array([shares.get(name, 0.0) for name in RAF_DB_CLASSES])
+    rest = np.where(given > 0, 0.0, published)
+    left = 1 - float(given.sum())
+    if abs(left) > 1e-9 and (left < 0 or not rest.any()):
+        raise ValueError(f"the shares add up to {given.sum():g}; they must leave something for the other classes")
+    return given + (left * rest / rest.sum() if rest.any() else 0)
 
 
 def ordered_labels(counts: Sequence[int] | Labels, rng: np.random.Generator) -> Labels:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmark.config import UserError
-from benchmark.data.raf_db import IMAGE_FOLDER, LABEL_FILE, read_raf_db
+from benchmark.data.formats.raf_db import IMAGE_FOLDER, LABEL_FILE, read_raf_db
 from benchmark.data.vocabulary import OFFICIAL_COUNTS, SYNTHETIC_MARK
 
 

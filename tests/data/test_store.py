@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from benchmark.config import UserError
-from benchmark.data.raf_db import IMAGE_FOLDER, read_raf_db
+from benchmark.data.formats.raf_db import IMAGE_FOLDER, read_raf_db
 from benchmark.data.store import stored_images
 
 

@@ -1,0 +1,65 @@
+"""A folder for each class, as torchvision's ImageFolder reads it.
+
+train/happiness/… test/happiness/…        (also training, testing, val, valid, validation)
+happiness/… sadness/…                     (no test images of its own: choose data.split=kfold or groups)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmark.config import UserError
+from benchmark.data.formats import Format
+from benchmark.data.listing import (
+    NO_TEST,
+    OWN_PARTS,
+    PARTS,
+    Listed,
+    Named,
+    class_of,
+    image_files,
+    part_folders,
+    part_notes,
+    to_manifest,
+)
+from benchmark.data.manifest import Manifest, Origin
+from benchmark.data.vocabulary import class_named
+
+TERMS = "Images of your own, or of others: ask those you have them from what their terms are."
+
+
+def _fits(base: Path) -> bool:
+    if not base.is_dir():
+        return False
+    inner = [path for path in base.iterdir() if path.is_dir()]
+    in_parts = [path for part in inner if part.name.lower() in PARTS for path in part.iterdir() if path.is_dir()]
+    return any(sum(class_named(path.name) is not None for path in folders) >= 2 for folders in (inner, in_parts))
+
+
+def _read(base: Path, data_dir: Path) -> Manifest:
+    parts = part_folders(base)
+    if parts and "train" not in parts:
+        raise UserError(
+            f"{base} has a folder of {next(iter(parts))} images, but none of training images; name it train"
+        )
+    folders = parts or {"train": base}
+    images: list[Listed] = []
+    mapping: dict[str, str] = {}
+    for part, folder in folders.items():
+        for class_folder in sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._"):
+            label = class_of(class_folder.name, f"folder {class_folder}")
+            mapping[class_folder.name] = label
+            images += [
+                Listed(file.relative_to(base).as_posix(), file, label, part) for file in image_files(class_folder)
+            ]
+    origin = Origin("folders", OWN_PARTS if "test" in parts else NO_TEST, mapping, TERMS, notes=part_notes(base, parts))
+    return to_manifest(Named("folders", f"faces of folder {base.name}", origin), images, base)
+
+
+FORMAT = Format(
+    name="folders",
+    layout="a folder for each expression, in train/ and test/ or alone",
+    terms=TERMS,
+    fits=_fits,
+    read=_read,
+)
