@@ -1,54 +1,77 @@
-"""Commands about data sets on disk: check, synthesize."""
+"""Commands about data sets on disk: check, import, synthesize."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from benchmark.cli.application import app
-from benchmark.cli.options import AsJson, DataDir, DataRoot
-from benchmark.config import UserError, load_config
+from benchmark.cli.options import Accept, AsJson, Assignments, DataDir, DataRoot
+from benchmark.config import DataSettings, UserError, load_config, parse_assignment
+
+if TYPE_CHECKING:
+    from benchmark.data.gate import Report
+    from benchmark.data.manifest import Manifest
 
 data_app = typer.Typer(help="Data sets on disk.")
 app.add_typer(data_app, name="data")
 
+DatasetName = Annotated[str, typer.Option(help="See `ferfuse list datasets`; auto finds out.")]
+
 
 @data_app.command()
 def check(
-    dataset: Annotated[str, typer.Option(help="synthetic or raf-db.")] = "raf-db",
+    dataset: DatasetName = "auto",
     data_root: DataRoot = None,
+    accept: Accept = None,
+    assignments: Assignments = None,
+    profile: Annotated[str, typer.Option(help="Whose image size the decoded images are stored at.")] = "demo",
     data_dir: DataDir = Path("data"),
     as_json: AsJson = False,
 ) -> None:
-    """Read a data set completely, labels and every image, and tell what it holds.
+    """Read a data set completely, labels and every image, and tell what it holds and what is wrong with it.
 
-    Example: ferfuse data check --dataset raf-db --data-root /data/RAF-DB/basic
+    Errors that are not accepted end with exit status 2.
+
+    Example: ferfuse data check --data-root /data/RAF-DB/basic --accept identical-across
     """
-    import numpy as np
+    from benchmark.data.gate import check_data
+    from benchmark.data.sources import find_dataset
 
-    from benchmark.data.sources import open_dataset
-    from benchmark.data.store import stored_images
+    settings = _settings(dataset, data_root, assignments, profile, accept)
+    manifest = find_dataset(settings, data_dir)
+    report = check_data(manifest, settings, data_dir)
+    found = _contents(manifest, report, data_dir)
+    typer.echo(json.dumps(found, indent=1) if as_json else _page(found))
+    if report.stopping:
+        raise typer.Exit(2)
 
-    settings = load_config("demo", {"data.dataset": dataset, "data.root": data_root}).data
-    manifest = open_dataset(settings, data_dir)
-    stored_images(manifest, settings.image_size, data_dir)
-    found: dict[str, Any] = {
-        "dataset": manifest.dataset,
-        "digest": manifest.content_digest(data_dir / "store"),
-    }
-    for name, rows in (("train", ~manifest.is_test), ("test", manifest.is_test)):
-        counts = np.bincount(manifest.labels[rows], minlength=len(manifest.classes)).tolist()
-        found[name] = dict(zip(manifest.classes, counts, strict=True))
-    if as_json:
-        typer.echo(json.dumps(found, indent=1))
-        return
-    typer.echo(f"{manifest.title}: every image is readable; digest {found['digest']}")
-    for name in ("train", "test"):
-        counts_text = ", ".join(f"{label} {count}" for label, count in found[name].items())
-        typer.echo(f"{name}: {sum(found[name].values())} images ({counts_text})")
+
+@data_app.command(name="import")
+def import_data(
+    target: Annotated[Path, typer.Argument(help="Folder to write; must not exist yet.")],
+    data_root: DataRoot = None,
+    dataset: DatasetName = "auto",
+    assignments: Assignments = None,
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Write a data set of any known form in RAF-DB's layout; JPEG files are copied as they are.
+
+    Example: ferfuse data import data/affectnet7 --data-root /data/AffectNet --set data.leave_out=[contempt]
+    """
+    from benchmark.data.export import write_raf_db_layout
+    from benchmark.data.sources import find_dataset
+
+    if data_root is None:
+        raise UserError("data import needs the folder or zip of the data; give it by --data-root")
+    _refuse_existing(target)
+    manifest = find_dataset(_settings(dataset, data_root, assignments, "demo"), data_dir)
+    write_raf_db_layout(manifest, target)
+    typer.echo(f"wrote {len(manifest)} images of {manifest.title} into {target}")
+    typer.echo(manifest.origin.terms)
 
 
 @data_app.command()
@@ -57,18 +80,108 @@ def synthesize(
     train: Annotated[int, typer.Option(help="Number of training images.")] = 600,
     test: Annotated[int, typer.Option(help="Number of test images.")] = 300,
     seed: Annotated[int, typer.Option(help="Seed of the drawing.")] = 0,
+    size: Annotated[int, typer.Option(help="Width and height in pixels.", min=16)] = 100,
     label_noise: Annotated[float, typer.Option(help="Share of labels that are wrong.")] = 0.02,
+    share: Annotated[
+        list[str] | None, typer.Option(help="Share of a class, as happiness=0.5; the others keep theirs.")
+    ] = None,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Without RAF-DB's blocks of a class in the file order.")
+    ] = False,
+    plant: Annotated[list[str] | None, typer.Option(help="Faults to plant, as leaks=10.")] = None,
 ) -> None:
-    """Draw synthetic faces in RAF-DB's layout.
+    """Draw synthetic faces in RAF-DB's layout, with faults where they are asked for.
 
-    Example: ferfuse data synthesize data/faces --train 2000 --test 500
+    Example: ferfuse data synthesize data/faces --train 2000 --test 500 --mixed --plant leaks=10 duplicates=5
     """
+    from benchmark.data.faults import FAULTS, mix_order, plant_faults
     from benchmark.data.synthetic import write_synthetic_faces
 
-    if target.exists():
-        raise UserError(f"{target} exists already; give a folder that does not")
+    _refuse_existing(target)
+    faults = {name: int(_number(name, text, "--plant")) for name, text in map(_halves, plant or [])}
+    shares = {name: _number(name, text, "--share") for name, text in map(_halves, share or [])}
     try:
-        write_synthetic_faces(target, train=train, test=test, seed=seed, label_noise=label_noise)
+        write_synthetic_faces(
+            target, train=train, test=test, seed=seed, size=size, label_noise=label_noise, shares=shares
+        )
+        plant_faults(target, faults, seed)
     except ValueError as error:
         raise UserError(str(error)) from error
+    if mixed:
+        mix_order(target, seed)
     typer.echo(f"drew {train} training and {test} test faces into {target}")
+    for name, count in faults.items():
+        typer.echo(f"planted {count}: {FAULTS[name].what}")
+
+
+def _settings(
+    dataset: str, data_root: Path | None, assignments: list[str] | None, profile: str, accept: list[str] | None = None
+) -> DataSettings:
+    given = {"data.dataset": dataset if data_root else "synthetic", "data.root": data_root, "data.accept": accept or []}
+    return load_config(profile, given | dict(parse_assignment(text) for text in assignments or ())).data
+
+
+def _refuse_existing(target: Path) -> None:
+    if target.exists():
+        raise UserError(f"{target} exists already; give a folder that does not")
+
+
+def _halves(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name, value
+
+
+def _number(name: str, text: str, option: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UserError(f"{option} {name}={text}: write it as NAME=NUMBER") from error
+
+
+def _contents(manifest: Manifest, report: Report, data_dir: Path) -> dict[str, Any]:
+    """Return what the check found, as JSON says it."""
+    origin = manifest.origin
+    parts = manifest.parts.items()
+    return {
+        "dataset": manifest.dataset,
+        "title": manifest.title,
+        "format": origin.format,
+        "synthetic": manifest.synthetic,
+        "digest": manifest.content_digest(data_dir / "store"),
+        **{name: dict(zip(manifest.classes, manifest.counts(rows), strict=True)) for name, rows in parts},
+        "parts": origin.parts,
+        "mapping": origin.mapping,
+        "persons": None if manifest.groups is None else len(set(manifest.groups.tolist())),
+        "agreement": None if manifest.votes is None else float(manifest.votes.max(axis=1).mean()),
+        "notes": list(origin.notes),
+        "terms": origin.terms,
+        "findings": report.to_json(),
+    }
+
+
+def _page(found: dict[str, Any]) -> str:
+    """Write the same for people."""
+    lines = [f"{found['title']} (format {found['format']}), digest {found['digest']}"]
+    for name in ("train", "validation", "test"):
+        if name in found:
+            counts = ", ".join(f"{label} {count}" for label, count in found[name].items())
+            lines.append(f"{name}: {sum(found[name].values())} images ({counts})")
+    lines.append("classes: " + ", ".join(f"{word} is {name}" for word, name in found["mapping"].items()))
+    lines.append(f"split: {found['parts']}")
+    if found["persons"]:
+        lines.append(f"persons: {found['persons']}")
+    if found["agreement"]:
+        lines.append(f"votes: the majority has {100 * found['agreement']:.0f} % of them on average")
+    lines += [f"note: {note}" for note in found["notes"]]
+    lines.append(f"terms: {found['terms']}")
+    for one in found["findings"]:
+        word = "accepted" if one["accepted"] else one["severity"]
+        lines.append(f"{word}: {one['code']}: {one['count']} {one['message']}")
+        lines += [f"    {example}" for example in one["examples"]]
+        lines.append(f"    to do: {one['remedy']}")
+    errors = sum(one["severity"] == "error" and not one["accepted"] for one in found["findings"])
+    warnings = sum(one["severity"] == "warning" for one in found["findings"])
+    lines.append(
+        f"{errors} errors, {warnings} warnings" if found["findings"] else "no findings: every image is readable"
+    )
+    return "\n".join(lines)

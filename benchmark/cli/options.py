@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from benchmark.reporting.tables import Table
 
 Profile = Annotated[str, typer.Option(help="demo, paper, or the path of a YAML file.")]
-Dataset = Annotated[str | None, typer.Option(help="synthetic or raf-db; the profile's own when left out.")]
-DataRoot = Annotated[Path | None, typer.Option(help="Folder of the data set, for example RAF-DB's 'basic'.")]
+Dataset = Annotated[str | None, typer.Option(help="See `ferfuse list datasets`; auto finds out; the profile's own.")]
+DataRoot = Annotated[Path | None, typer.Option(help="Folder or zip of the data set, for example RAF-DB's 'basic'.")]
+Accept = Annotated[list[str] | None, typer.Option(help="Findings of `ferfuse data check` that stop nothing.")]
 Experiment = Annotated[str | None, typer.Option(help="Name in the results folder; profile[-dataset] when left out.")]
 ResultsDir = Annotated[Path, typer.Option(help="Where ledgers are kept.")]
 ReportsDir = Annotated[Path, typer.Option(help="Where reports are written.")]

@@ -12,6 +12,7 @@ import typer
 
 from benchmark.cli.application import app
 from benchmark.cli.options import (
+    Accept,
     Arms,
     AsJson,
     Assignments,
@@ -52,6 +53,7 @@ def reproduce(
     plugin: Plugins = None,
     assignments: Assignments = None,
     arms: Arms = None,
+    accept: Accept = None,
     engine: Annotated[str, typer.Option(help="local, or ray (on RAY_ADDRESS where that is set).")] = "local",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda (every GPU), or one as in cuda:1.")] = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes side by side; 0 chooses.")] = 0,
@@ -77,7 +79,8 @@ def reproduce(
 
     if engine not in ENGINES:
         raise UserError(f"no engine named '{engine}'; {nearest(engine, ENGINES)}")
-    settings = load_config(profile, overrides(dataset, data_root, seeds, backbones, methods, assignments, arms))
+    asked = overrides(dataset, data_root, seeds, backbones, methods, assignments, arms)
+    settings = load_config(profile, asked | ({"data.accept": accept} if accept else {}))
     name = experiment or experiment_name(profile, dataset)
     request = Request(
         settings=settings,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.config import DATASETS, UserError, nearest
+from benchmark.config import UserError, nearest
+from benchmark.data.formats import all_formats
 
 
 def load_plugins(plugins: Sequence[Path]) -> None:
@@ -27,7 +28,9 @@ def catalogue(what: str, plugins: Sequence[Path] = ()) -> list[dict[str, Any]]:
     from fusion_methods import FUSION_METHODS
 
     if what == "datasets":
-        return [{"name": name} for name in DATASETS]
+        return [{"name": "synthetic", "layout": "drawn on demand"}] + [
+            {"name": one.name, "layout": one.layout, "terms": one.terms} for one in all_formats()
+        ]
     load_plugins(plugins)
     if what == "methods":
         return [

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.config import Settings, UserError, restore_settings
+from benchmark.data.gate import describe_data
 from benchmark.data.manifest import Manifest
 from benchmark.engine.outcomes import Request
 from benchmark.ledger import read_experiment
@@ -82,6 +83,7 @@ def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, 
                 for name, rows in parts.items()
             },
         },
+        "data": describe_data(manifest, request.settings.data, request.data_dir),
         "plan": {"key": plan["key"], "runs": [run.run_id for run in plan["runs"]]},
         "versions": {name: version(name) for name in REPORTED_VERSIONS},
         "commit": commit(),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.config import UserError, restore_settings
+from benchmark.data.gate import pass_gate
 from benchmark.data.manifest import Manifest
 from benchmark.data.sources import open_dataset
 from benchmark.data.store import stored_images
@@ -69,6 +70,7 @@ def run_experiment(request: Request, progress: Progress, priority: Priority = de
         if all(is_finished(request.folder, run_id) for run_id in runs):
             return Summary(len(runs))
     plan = _make_plan(request, manifest, digest)
+    pass_gate(manifest, request.settings.data, request.data_dir)
     workspace = _open_workspace(request, manifest, digest)
     workspace.split(0)  # a class that cannot be split is the user's to know before anything runs
     with experiment_claim(request.folder):

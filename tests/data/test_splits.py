@@ -2,10 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark.data.raf_db import read_raf_db
 
 from benchmark.config import UserError
 from benchmark.data.manifest import Manifest
-from benchmark.data.raf_db import read_raf_db
 from benchmark.data.splits import split_rows
 
 
