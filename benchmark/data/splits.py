@@ -1,13 +1,13 @@
-"""The validation part, carved from the training images."""
+"""What a seed learns from, selects by and reports."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import StratifiedKFold, train_test_split
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
 
-from benchmark.config import UserError
+from benchmark.config import DataSettings, UserError
 from benchmark.data.manifest import Manifest
 
 
@@ -20,25 +20,75 @@ class Split:
     test: np.ndarray
 
 
-def split_rows(manifest: Manifest, validation_fraction: float, seed: int) -> Split:
-    """Draw a validation part stratified by class; the official test images stay the test images.
+def split_rows(manifest: Manifest, data: DataSettings, seed: int, drawn: int) -> Split:
+    """Return the rows of a seed: its test images, the validation images, and the rest to learn from.
+
+    Official test and validation images are the same for every seed; a drawn test part is fold `seed` modulo the number
+    of folds, and seeds beyond it cut the images anew. Validation images that have to be drawn are drawn by class, and
+    by person where persons are known.
+
+    Args:
+        drawn: the number that the validation images are drawn from.
 
     Raises:
-        UserError: a class has too few training images to be in both parts.
+        UserError: a class has too few images to be in all parts.
     """
-    rows = np.flatnonzero(~manifest.is_test)
+    test = np.flatnonzero(manifest.is_test) if data.split == "official" else _test_fold(manifest, data, seed)
+    rows = np.setdiff1d(np.arange(len(manifest)), test)
+    if manifest.is_validation is not None and data.split == "official":
+        validation = np.flatnonzero(manifest.is_validation)
+    elif manifest.groups is not None:
+        validation = _persons_part(manifest, rows, round(1 / data.validation_fraction), drawn)
+    else:
+        validation = _class_part(manifest, rows, data.validation_fraction, drawn)
+    return Split(np.setdiff1d(rows, validation), np.sort(validation), test)
+
+
+def _test_fold(manifest: Manifest, data: DataSettings, seed: int) -> np.ndarray:
+    """Return the test rows of a seed: all folds of one cut together hold every image once."""
+    cut, fold = divmod(seed, data.test_folds)
+    rows, labels, groups = np.arange(len(manifest)), manifest.labels, None
+    if data.split == "kfold":
+        _refuse_rare_classes(labels, data.test_folds)
+        folds = StratifiedKFold(data.test_folds, shuffle=True, random_state=cut)
+    else:
+        groups = manifest.groups
+        _refuse_few_persons(manifest, rows, data.test_folds)
+        folds = StratifiedGroupKFold(data.test_folds, shuffle=True, random_state=cut)
+    return [part for _, part in folds.split(rows, labels, groups)][fold]
+
+
+def _persons_part(manifest: Manifest, rows: np.ndarray, parts: int, drawn: int) -> np.ndarray:
+    """Return one of `parts` parts of the rows, by class, no person in two of them."""
+    assert manifest.groups is not None, "called where persons are known"
+    _refuse_few_persons(manifest, rows, parts)
+    folds = StratifiedGroupKFold(max(2, parts), shuffle=True, random_state=drawn % 2**32)
+    return rows[next(iter(folds.split(rows, manifest.labels[rows], manifest.groups[rows])))[1]]
+
+
+def _class_part(manifest: Manifest, rows: np.ndarray, fraction: float, drawn: int) -> np.ndarray:
     try:
-        train, validation = train_test_split(
-            rows, test_size=validation_fraction, random_state=seed % 2**32, stratify=manifest.labels[rows]
+        _, validation = train_test_split(
+            rows, test_size=fraction, random_state=drawn % 2**32, stratify=manifest.labels[rows]
         )
     except ValueError as error:
         counts = np.bincount(manifest.labels[rows], minlength=len(manifest.classes))
         rarest = int(np.argmin(counts))
         raise UserError(
-            f"{len(rows)} training images cannot give a stratified validation part of {validation_fraction:g}: "
+            f"{len(rows)} training images cannot give a stratified validation part of {fraction:g}: "
             f"class {manifest.classes[rarest]} has {counts[rarest]}; add images or change data.validation_fraction"
         ) from error
-    return Split(np.sort(train), np.sort(validation), np.flatnonzero(manifest.is_test))
+    return np.asarray(validation)
+
+
+def _refuse_few_persons(manifest: Manifest, rows: np.ndarray, parts: int) -> None:
+    assert manifest.groups is not None, "called where persons are known"
+    persons = np.unique(manifest.groups[rows]).size
+    if persons < max(2, parts):
+        raise UserError(
+            f"{persons} persons cannot be cut into {max(2, parts)} parts; change data.test_folds or "
+            "data.validation_fraction"
+        )
 
 
 def cut_folds(rows: np.ndarray, labels: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
@@ -47,10 +97,14 @@ def cut_folds(rows: np.ndarray, labels: np.ndarray, count: int, seed: int) -> li
     Raises:
         UserError: a class has fewer rows than there are parts.
     """
+    _refuse_rare_classes(labels, count)
+    folds = StratifiedKFold(count, shuffle=True, random_state=seed % 2**32)
+    return [rows[part] for _, part in folds.split(rows, labels)]
+
+
+def _refuse_rare_classes(labels: np.ndarray, count: int) -> None:
     rarest = int(np.bincount(labels)[np.unique(labels)].min())
     if rarest < count:
         raise UserError(
             f"{count} folds need {count} training images of every class, the rarest has {rarest}; set folds"
         )
-    folds = StratifiedKFold(count, shuffle=True, random_state=seed % 2**32)
-    return [rows[part] for _, part in folds.split(rows, labels)]

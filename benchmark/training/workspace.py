@@ -85,8 +85,7 @@ class Workspace:
 
 @lru_cache(maxsize=64)
 def _split(workspace: Workspace, seed: int) -> Split:
-    fraction = workspace.settings.data.validation_fraction
-    return split_rows(workspace.manifest, fraction, stream(seed, "split"))
+    return split_rows(workspace.manifest, workspace.settings.data, seed, stream(seed, "split"))
 
 
 def epoch_order(run: Run, rows: np.ndarray, epoch: int) -> list[np.ndarray]:
