@@ -261,7 +261,10 @@ def test_faults_in_the_data_are_found_before_anything_runs(faces: Path, tmp_path
     root = Path(shutil.copytree(faces, tmp_path / "basic"))
     words = ["reproduce", "--dataset", "raf-db", "--data-root", root]
     (root / IMAGE_FOLDER / "train_00004_aligned.jpg").write_bytes(b"not an image")
-    assert "train_00004_aligned.jpg" in ferfuse(*words, folder=tmp_path, status=2).stderr
+    assert (
+        "unreadable: 1 files that cannot be decoded as images, first train_00004.jpg"
+        in ferfuse(*words, folder=tmp_path, status=2).stderr
+    )
     (root / IMAGE_FOLDER / "train_00004_aligned.jpg").unlink()
     assert "1 of 168 images" in ferfuse(*words, folder=tmp_path, status=2).stderr
     label_file = root / LABEL_FILE
@@ -272,7 +275,7 @@ def test_faults_in_the_data_are_found_before_anything_runs(faces: Path, tmp_path
 
 def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
     commands = ["reproduce", "plan", "status", "table", "report", "power", "audit", "list"]
-    for words in [*([command] for command in commands), ["data", "check"], ["data", "synthesize"]]:
+    for words in [*([command] for command in commands), ["data", "check"], ["data", "synthesize"], ["data", "import"]]:
         assert f"Example: ferfuse {' '.join(words)}" in ferfuse(*words, "--help", folder=tmp_path).stdout
 
 
@@ -283,6 +286,51 @@ def test_data_commands(tmp_path: Path) -> None:
     found = json.loads(ferfuse("data", "check", "--data-root", "faces", "--json", folder=tmp_path).stdout)
     assert sum(found["train"].values()) == 70
     assert sum(found["test"].values()) == 40
+    assert found["mapping"]["5"] == "sadness"
+
+
+def test_errors_in_the_data_stop_an_experiment_until_they_are_accepted(tmp_path: Path) -> None:
+    words = [
+        "data",
+        "synthesize",
+        "faces",
+        "--train",
+        "112",
+        "--test",
+        "56",
+        "--plant",
+        "leaks=2",
+        "--share",
+        "fear=0.1",
+    ]
+    assert "planted 2: test images among the training images" in ferfuse(*words, folder=tmp_path).stdout
+    checked = ferfuse("data", "check", "--data-root", "faces", folder=tmp_path, status=2)
+    assert "error: identical-across: 2 identical pairs" in checked.stdout
+    accepted = ferfuse("data", "check", "--data-root", "faces", "--accept", "identical-across", folder=tmp_path)
+    assert "accepted: identical-across" in accepted.stdout
+    words = ["reproduce", *SETTINGS, "--data-root", "faces", "--methods", "late", "--workers", "1", "--no-track"]
+    stopped = ferfuse(*words, folder=tmp_path, status=2)
+    assert "does not pass the gate" in stopped.stderr
+    assert len(stopped.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "results").exists()
+    done = ferfuse(*words, "--accept", "identical-across", folder=tmp_path)
+    assert "Accepted in the data (identical-across): 2 identical pairs" in done.stdout
+    findings = load_ledger(tmp_path / "results" / "demo").experiment["data"]["findings"]
+    assert [one["accepted"] for one in findings if one["code"] == "identical-across"] == [True]
+
+
+def test_an_imported_set_is_found_and_checked(tmp_path: Path) -> None:
+    ferfuse("data", "synthesize", "faces", "--train", "30", "--test", "20", folder=tmp_path)
+    assert (
+        "wrote 50 images of synthetic faces"
+        in ferfuse("data", "import", "copy", "--data-root", "faces", folder=tmp_path).stdout
+    )
+    first, second = (
+        json.loads(ferfuse("data", "check", "--data-root", name, "--json", folder=tmp_path).stdout)["digest"]
+        for name in ("faces", "copy")
+    )
+    assert first == second
+    assert "give it by --data-root" in ferfuse("data", "import", "other", folder=tmp_path, status=2).stderr
 
 
 def test_lists_after_an_option_are_spread() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +39,7 @@ def split_rows(manifest: Manifest, data: DataSettings, seed: int, drawn: int) ->
     if manifest.is_validation is not None and data.split == "official":
         validation = np.flatnonzero(manifest.is_validation)
     elif manifest.groups is not None:
-        validation = _persons_part(manifest, rows, round(1 / data.validation_fraction), drawn)
+        validation = _cut_by_person(manifest, rows, max(2, round(1 / data.validation_fraction)), drawn)[0]
     else:
         validation = _class_part(manifest, rows, data.validation_fraction, drawn)
     return Split(np.setdiff1d(rows, validation), np.sort(validation), test)
@@ -47,23 +48,25 @@ def split_rows(manifest: Manifest, data: DataSettings, seed: int, drawn: int) ->
 def _test_fold(manifest: Manifest, data: DataSettings, seed: int) -> np.ndarray:
     """Return the test rows of a seed: all folds of one cut together hold every image once."""
     cut, fold = divmod(seed, data.test_folds)
-    rows, labels, groups = np.arange(len(manifest)), manifest.labels, None
+    rows = np.arange(len(manifest))
     if data.split == "kfold":
-        _refuse_rare_classes(labels, data.test_folds)
-        folds = StratifiedKFold(data.test_folds, shuffle=True, random_state=cut)
-    else:
-        groups = manifest.groups
-        _refuse_few_persons(manifest, rows, data.test_folds)
-        folds = StratifiedGroupKFold(data.test_folds, shuffle=True, random_state=cut)
-    return [part for _, part in folds.split(rows, labels, groups)][fold]
+        return cut_folds(rows, manifest.labels, data.test_folds, cut)[fold]
+    return _cut_by_person(manifest, rows, data.test_folds, cut)[fold]
 
 
-def _persons_part(manifest: Manifest, rows: np.ndarray, parts: int, drawn: int) -> np.ndarray:
-    """Return one of `parts` parts of the rows, by class, no person in two of them."""
+def _cut_by_person(manifest: Manifest, rows: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
+    """Cut rows into `count` parts of about equal class shares, no person in two of them."""
     assert manifest.groups is not None, "called where persons are known"
-    _refuse_few_persons(manifest, rows, parts)
-    folds = StratifiedGroupKFold(max(2, parts), shuffle=True, random_state=drawn % 2**32)
-    return rows[next(iter(folds.split(rows, manifest.labels[rows], manifest.groups[rows])))[1]]
+    persons = np.unique(manifest.groups[rows]).size
+    if persons < count:
+        raise UserError(
+            f"{persons} persons cannot be cut into {count} parts; change data.test_folds or data.validation_fraction"
+        )
+    folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed % 2**32)
+    with warnings.catch_warnings():
+        # Persons come first here: a rare class may be missing from a part.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        return [rows[part] for _, part in folds.split(rows, manifest.labels[rows], manifest.groups[rows])]
 
 
 def _class_part(manifest: Manifest, rows: np.ndarray, fraction: float, drawn: int) -> np.ndarray:
@@ -81,30 +84,16 @@ def _class_part(manifest: Manifest, rows: np.ndarray, fraction: float, drawn: in
     return np.asarray(validation)
 
 
-def _refuse_few_persons(manifest: Manifest, rows: np.ndarray, parts: int) -> None:
-    assert manifest.groups is not None, "called where persons are known"
-    persons = np.unique(manifest.groups[rows]).size
-    if persons < max(2, parts):
-        raise UserError(
-            f"{persons} persons cannot be cut into {max(2, parts)} parts; change data.test_folds or "
-            "data.validation_fraction"
-        )
-
-
 def cut_folds(rows: np.ndarray, labels: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
     """Cut rows into `count` parts stratified by label, drawn from the seed.
 
     Raises:
         UserError: a class has fewer rows than there are parts.
     """
-    _refuse_rare_classes(labels, count)
-    folds = StratifiedKFold(count, shuffle=True, random_state=seed % 2**32)
-    return [rows[part] for _, part in folds.split(rows, labels)]
-
-
-def _refuse_rare_classes(labels: np.ndarray, count: int) -> None:
     rarest = int(np.bincount(labels)[np.unique(labels)].min())
     if rarest < count:
         raise UserError(
             f"{count} folds need {count} training images of every class, the rarest has {rarest}; set folds"
         )
+    folds = StratifiedKFold(count, shuffle=True, random_state=seed % 2**32)
+    return [rows[part] for _, part in folds.split(rows, labels)]

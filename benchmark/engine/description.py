@@ -64,7 +64,8 @@ def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, 
         for name in ("backbones", "methods", "with_arms"):
             settings[name] = _joined(earlier["settings"][name], settings[name])
         settings["seeds"] = max(settings["seeds"], earlier["settings"]["seeds"])
-    parts = {"train": ~manifest.is_test, "test": manifest.is_test}
+    every = np.ones(len(manifest), bool)  # without a test set of its own each image is tested on once
+    parts = {"train": ~manifest.is_test, "test": manifest.is_test if manifest.is_test.any() else every}
     return {
         "experiment": request.experiment,
         "created": earlier["created"] if earlier else datetime.now(UTC).isoformat(timespec="seconds"),

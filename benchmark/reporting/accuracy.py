@@ -242,4 +242,17 @@ def _notes(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
         notes.append(f"{OTHER_DATA} The paper's number is about RAF-DB; it cannot be compared with one on {title}.")
     if any(row.batch_dependent for row in rows):
         notes.append(BATCH_NOTE)
+    return notes + data_notes(ledger)
+
+
+def data_notes(ledger: Ledger) -> list[str]:
+    """Say which errors in the data were accepted, and that test parts were drawn where they were."""
+    data = ledger.experiment.get("data", {})
+    notes = [
+        f"Accepted in the data ({one['code']}): {one['count']} {one['message']}."
+        for one in data.get("findings", [])
+        if one["accepted"]
+    ]
+    if data.get("split", "official") != "official":
+        notes.append("The data have no test set of their own: every seed tests on another part of them.")
     return notes

@@ -14,12 +14,12 @@ from benchmark.reporting.comparisons import (
     PRIMARY,
     Decision,
     Protocol,
+    compare_seeds,
     records_of,
 )
 from benchmark.reporting.evidence import Evidence
 from benchmark.reporting.printed import Paper, read_paper
 from benchmark.reporting.selection import RULES
-from benchmark.statistics.paired import paired_t_test
 from benchmark.statistics.prediction import prediction_interval
 from benchmark.statistics.proportions import (
     attainable_accuracy,
@@ -149,6 +149,6 @@ def selection_optimism(evidence: Evidence, protocol: Protocol) -> dict[str, dict
     found = {}
     for method in [*evidence.methods, *evidence.readings]:
         gain = evidence.metric(method, "best_test_epoch") - evidence.metric(method, SELECTION)
-        test = paired_t_test(gain.mean(axis=0), confidence=protocol.confidence)
+        test = compare_seeds(gain.mean(axis=0)[None], protocol)[0].paired
         found[method] = {"difference": test.mean, "sd": test.sd, "n_seeds": test.n_seeds, "t_ci": test.interval}
     return found

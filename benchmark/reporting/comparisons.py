@@ -15,7 +15,7 @@ from benchmark.reporting.evidence import Evidence, Floats, Group
 from benchmark.reporting.printed import read_paper
 from benchmark.statistics.bootstrap import correctness_difference, crossed_intervals
 from benchmark.statistics.family import Comparison, compare_family
-from benchmark.statistics.paired import Refusal
+from benchmark.statistics.paired import Refusal, stretch
 from benchmark.statistics.power import (
     Aim,
     minimum_detectable_difference,
@@ -35,13 +35,18 @@ EXPLORATORY = ("per-pair",)
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is fixed before any number is looked at; margin in percentage points."""
+    """What is fixed before any number is looked at; margin in percentage points.
+
+    `test_share` is the share of images in a test part where seeds test on parts of one data set, 0 where all test on
+    the same images.
+    """
 
     alpha: float = 0.05
     confidence: float = 0.95
     margin: float = 0.5
     n_resamples: int = 10_000
     generator_seed: int = 20_260_101
+    test_share: float = 0.0
 
     def generator(self) -> np.random.Generator:
         """Return the generator of a report's resamples, the same for every report."""
@@ -183,9 +188,11 @@ def decide(questions: Sequence[Question], protocol: Protocol, flagged: set[str])
     if not questions:
         return []
     deltas = np.stack([question.delta for question in questions])
-    crossed = crossed_intervals(
-        deltas, protocol.generator(), n_resamples=protocol.n_resamples, confidence=protocol.confidence
-    )
+    crossed = None
+    if not protocol.test_share:
+        crossed = crossed_intervals(
+            deltas, protocol.generator(), n_resamples=protocol.n_resamples, confidence=protocol.confidence
+        )
     families: dict[tuple[str, str], list[int]] = {}
     for place, question in enumerate(questions):
         families.setdefault((question.family, question.holm), []).append(place)
@@ -193,11 +200,13 @@ def decide(questions: Sequence[Question], protocol: Protocol, flagged: set[str])
     for places in families.values():
         tests = compare_seeds(deltas[places].mean(axis=2), protocol)
         aim = Aim(alpha=protocol.alpha / len(places))
-        unit = minimum_detectable_difference(1.0, deltas.shape[1], aim)
+        unit = minimum_detectable_difference(stretch(deltas.shape[1], protocol.test_share), deltas.shape[1], aim)
         for place, test in zip(places, tests, strict=True):
-            question, interval = questions[place], (float(crossed[place, 0]), float(crossed[place, 1]))
+            # Drawn test parts vary the images too: the corrected t interval says what the crossed one would.
+            interval = test.paired.interval if crossed is None else (float(crossed[place, 0]), float(crossed[place, 1]))
+            question = questions[place]
             verdict = comparison_verdict(basis_of(test, interval), alpha=protocol.alpha)
-            is_open = verdict == "inconclusive" and question.family not in EXPLORATORY
+            is_open = verdict == "inconclusive" and question.family not in EXPLORATORY and crossed is not None
             decisions[place] = Decision(
                 question=question,
                 test=test,
@@ -218,7 +227,13 @@ def basis_of(test: Comparison, crossed: tuple[float, float]) -> Basis:
 
 def compare_seeds(differences: Floats, protocol: Protocol) -> list[Comparison]:
     """Test a family on its seeds alone, (K, S) differences in points."""
-    return compare_family(differences, margin=protocol.margin, alpha=protocol.alpha, confidence=protocol.confidence)
+    return compare_family(
+        differences,
+        margin=protocol.margin,
+        alpha=protocol.alpha,
+        confidence=protocol.confidence,
+        test_share=protocol.test_share,
+    )
 
 
 def wanted_seeds(test: Comparison, aim: Aim, protocol: Protocol) -> int | None:

@@ -23,13 +23,13 @@ Group = tuple[str, ...]
 Cell = tuple[str | None, Group, int]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-SHARED = ("dataset_digest", "image_size", "validation_fraction", "augmentation")
+SHARED = ("dataset_digest", "image_size", "validation_fraction", "augmentation", "split", "test_folds")
 STAGE = ("epochs", "batch_size", "learning_rate", "weight_decay", "schedule", "warmup")
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What one run did: (N,) whether each test image is right, in the order of their ids; accuracy on validation."""
+    """What one run did: (N,) whether each of its test images is right, by their ids; accuracy on validation."""
 
     correct: Bools
     validation_accuracy: float
@@ -49,6 +49,8 @@ class Evidence:
         batch_dependent: methods whose predictions depend on their batch: compared, and never called best.
         records, outcomes: by (method or None, backbones, seed).
         titles: of methods and of backbones.
+        n_images: number of test images, of all seeds together where each tests on its own part.
+        test_share: share of images in a seed's own test part, 0 where all seeds test on the same images.
     """
 
     ledger: Ledger
@@ -60,25 +62,25 @@ class Evidence:
     records: dict[Cell, Record]
     outcomes: dict[Cell, Outcome]
     titles: dict[str, str]
+    n_images: int
+    test_share: float
 
-    @property
-    def n_images(self) -> int:
-        """Number of test images."""
-        return next(iter(self.outcomes.values())).correct.size
-
-    def correct(self, method: str, groups: Sequence[Group] | None = None) -> Bools:
-        """Return which test images a method gets right, (S, P, N)."""
+    def correct(self, method: str, groups: Sequence[Group] | None = None) -> Bools | Floats:
+        """Return which test images a method gets right, (S, P, N), or the share of each seed's own, (S, P, 1)."""
         chosen = self.groups if groups is None else groups
-        return np.array([[self.outcomes[method, g, s].correct for g in chosen] for s in self.seeds])
+        return np.array([[self._compared(self.outcomes[method, g, s]) for g in chosen] for s in self.seeds])
+
+    def _compared(self, outcome: Outcome) -> Bools | Floats:
+        return outcome.correct.mean(keepdims=True) if self.test_share else outcome.correct
 
     def metric(self, method: str, rule: str = SELECTION, name: str = "accuracy") -> Floats:
         """Return a method's metric in percent under a selection rule, (P, S)."""
         records = [[self.records[method, group, seed] for seed in self.seeds] for group in self.groups]
         return np.array([[100 * record.metrics[rule][name] for record in row] for row in records])
 
-    def best_single(self) -> Bools:
-        """Return what the better network of each group alone gets right, better on validation, (S, P, N)."""
-        return np.array([[self._best_branch(g, s).correct for g in self.groups] for s in self.seeds])
+    def best_single(self) -> Bools | Floats:
+        """Return what the better network of each group alone gets right, better on validation; as `correct` does."""
+        return np.array([[self._compared(self._best_branch(g, s)) for g in self.groups] for s in self.seeds])
 
     def _best_branch(self, group: Group, seed: int) -> Outcome:
         branches = [self.outcomes[None, (name,), seed] for name in group]
@@ -119,7 +121,15 @@ def read_evidence(ledger: Ledger) -> Evidence:
         records=records,
         outcomes={cell: outcomes[record.run_id] for cell, record in records.items()},
         titles=_titles(ledger),
+        n_images=sum(ledger.experiment["dataset"]["images"]["test"]),
+        test_share=test_share(ledger),
     )
+
+
+def test_share(ledger: Ledger) -> float:
+    """Return the share of images in a seed's own test part, 0 where all seeds test on the same images."""
+    data = ledger.experiment["settings"].get("data", {})
+    return 1 / data["test_folds"] if data.get("split", "official") != "official" else 0.0
 
 
 def is_reading(method: str) -> bool:
@@ -208,18 +218,20 @@ def read_outcomes(ledger: Ledger) -> dict[str, Outcome]:
         UserError: names the run whose predictions cannot be used.
     """
     n_test = sum(ledger.experiment["dataset"]["images"]["test"])
-    images = Images(n_test)
+    images = Images(n_test, drawn=test_share(ledger) > 0)
     return {record.run_id: _read_outcome(ledger, record, images) for record in ledger.records}
 
 
 class Images:
-    """The images that runs have in common: the test images of all, the validation images of each seed.
+    """The images that runs have in common: the test images of all, or of each seed where they are drawn, and the
+    validation images of each seed.
 
     The first run that is read sets ids and labels; every further one is held against it.
     """
 
-    def __init__(self, n_test: int) -> None:
+    def __init__(self, n_test: int, drawn: bool = False) -> None:
         self.n_test = n_test
+        self.drawn = drawn
         self.ids: dict[Any, tuple[str, pa.Array]] = {}
         self.labels: dict[Any, NDArray[np.int64]] = {}
         self.label_of: dict[str, tuple[int, str]] = {}
@@ -230,9 +242,9 @@ class Images:
 
         order = pc.sort_indices(ids).to_numpy()
         ids, labels = ids.take(order), labels[order]
-        if part == "test" and len(ids) != self.n_test:
+        if part == "test" and not self.drawn and len(ids) != self.n_test:
             raise _unusable(record, f"it has {len(ids)} of {self.n_test} test images")
-        key = (part, record.seed if part == "validation" else None)
+        key = (part, record.seed if part == "validation" or self.drawn else None)
         if key not in self.ids:
             self.ids[key], self.labels[key] = (record.run_id, ids), labels
             self._check_labels(record, ids.to_pylist(), labels)

@@ -41,7 +41,7 @@ def about_sentences(found: Values) -> list[str]:
         f"Experiment {found['experiment']}, profile {found['profile']}: {data_text(found)}, {found['n_images']} test "
         f"images, {counted(len(found['pairs']), 'pair')}, {counted(found['n_seeds'], 'seed')}, epoch selected on "
         f"validation. Level {alpha:g}; differences within ±{margin:g} points count as none. The unit is the seed; "
-        '"better" also holds on other images, by a crossed bootstrap over seeds and images.'
+        + _other_images(found)
     )
     compared = (
         "Data and test images are those of the paper: its numbers are compared with these."
@@ -87,6 +87,16 @@ def _ranking(found: Values) -> str:
     if flagged:
         sentences.append(f"Not ranked, since their predictions depend on the batch: {names_of(found, flagged)}.")
     return " ".join(sentences)
+
+
+def _other_images(found: Values) -> str:
+    share = found["protocol"].get("test_share")
+    if share is None:
+        return '"better" also holds on other images, by a crossed bootstrap over seeds and images.'
+    return (
+        f"every seed tests on its own part, {100 * share:.3g} % of the images, and the parts' training images overlap: "
+        "t tests and intervals are corrected for that (Nadeau and Bengio 2003), which also speaks for other images."
+    )
 
 
 def _family_table(found: Values, family: str, title: str) -> Table | None:

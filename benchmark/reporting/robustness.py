@@ -58,9 +58,10 @@ def _differences(evidence: Evidence, baselines: list[str]) -> Iterator[tuple[str
 
 
 def interaction(evidence: Evidence, protocol: Protocol) -> dict[str, Any] | None:
-    """Return whether the differences between the paper's methods depend on the pair; None with one pair or method."""
+    """Return whether the differences between the paper's methods depend on the pair; None with one pair or method,
+    or where seeds test on parts of one data set and are not independent."""
     methods = [method for method in (PRIMARY, *BASELINES) if method in evidence.methods]
-    if len(methods) < 2 or len(evidence.groups) < 2:
+    if len(methods) < 2 or len(evidence.groups) < 2 or protocol.test_share:
         return None
     accuracies = np.stack([evidence.metric(method) for method in methods])
     generator = replace(protocol, generator_seed=protocol.generator_seed + 1).generator()

@@ -5,6 +5,7 @@ Everything is computed from the ledger with fixed generators: the same ledger gi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def make_significance(ledger: Ledger, protocol: Protocol = PROTOCOL) -> dict[str
         UserError: the ledger's runs are incomplete, damaged or cannot be compared.
     """
     evidence = read_evidence(ledger)
+    protocol = replace(protocol, test_share=evidence.test_share)
     decisions = decide(all_questions(evidence), protocol, evidence.batch_dependent)
     found: dict[str, Any] = {
         **_about(evidence, protocol),
@@ -76,6 +78,7 @@ def _about(evidence: Evidence, protocol: Protocol) -> dict[str, Any]:
             "margin": protocol.margin,
             "resamples": protocol.n_resamples,
             "generator_seed": protocol.generator_seed,
+            **({"test_share": protocol.test_share} if protocol.test_share else {}),
         },
         "ledger": content_key(evidence.ledger),
     }

@@ -88,7 +88,7 @@ def test_a_data_sets_own_validation_images_stay_what_they_are() -> None:
     ("data", "message"),
     [
         (DataSettings(split="groups", test_folds=5), "3 persons cannot be cut into 5 parts"),
-        (DataSettings(split="groups", test_folds=2, validation_fraction=0.1), "1 persons cannot be cut into 10 parts"),
+        (DataSettings(split="groups", test_folds=2, validation_fraction=0.1), "persons cannot be cut into 10 parts"),
         (DataSettings(split="kfold", test_folds=9), "9 folds need 9 training images of every class, the rarest has 6"),
     ],
 )

@@ -11,7 +11,7 @@ from statsmodels.stats.weightstats import DescrStatsW
 from benchmark.statistics.equivalence import equivalence_p_value
 from benchmark.statistics.family import compare_family
 from benchmark.statistics.multiplicity import holm
-from benchmark.statistics.paired import Refusal, paired_t_test, sign_flip_test
+from benchmark.statistics.paired import Refusal, corrected_resampled_t_test, paired_t_test, sign_flip_test
 
 
 def test_holm_by_hand() -> None:
@@ -94,3 +94,17 @@ def test_one_seed_is_described_and_not_tested() -> None:
 def test_a_family_needs_rows() -> None:
     with pytest.raises(ValueError, match="one row per comparison"):
         compare_family([0.1, 0.2])
+
+
+def test_splits_of_one_data_set_are_corrected_for_their_overlap() -> None:
+    rows = np.random.default_rng(0).normal(0.8, 0.6, (2, 10))
+    corrected, plain = compare_family(rows, margin=3, test_share=0.1), compare_family(rows, margin=3)
+    expected = [corrected_resampled_t_test(row, 0.1)[1] for row in rows]
+    assert [one.paired.p_value for one in corrected] == pytest.approx(expected, rel=1e-12)
+    assert [one.p_holm for one in corrected] == pytest.approx(holm(expected), rel=1e-12)
+    for one, other in zip(corrected, plain, strict=True):
+        assert one.paired.sd == other.paired.sd
+        assert one.paired.p_value > other.paired.p_value
+        assert one.equivalence_p > other.equivalence_p
+        assert isinstance(one.sign_flip, Refusal)
+        assert not isinstance(other.sign_flip, Refusal)

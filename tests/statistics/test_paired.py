@@ -12,6 +12,7 @@ from benchmark.statistics.paired import (
     corrected_resampled_t_test,
     paired_t_test,
     sign_flip_test,
+    stretched,
 )
 
 SLEEP = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
@@ -127,3 +128,13 @@ def test_corrected_resampled_t_enlarges_the_variance() -> None:
     assert corrected_resampled_t_test([0.0, 0.0], 0.5) == (0.0, 1.0)
     with pytest.raises(ValueError, match="test share"):
         corrected_resampled_t_test(SLEEP, 1.0)
+
+
+def test_the_plain_test_of_stretched_differences_is_the_corrected_one() -> None:
+    differences = np.random.default_rng(3).normal(0.4, 1, 10)
+    plain = paired_t_test(stretched(differences, 0.1))
+    assert (plain.t, plain.p_value) == pytest.approx(corrected_resampled_t_test(differences, 0.1), rel=1e-12)
+    error = differences.std(ddof=1) * math.sqrt(1 / 10 + 1 / 9)
+    half = stats.t.isf(0.025, 9) * error
+    assert plain.interval == pytest.approx((differences.mean() - half, differences.mean() + half), rel=1e-12)
+    np.testing.assert_array_equal(stretched(differences, 0.0), differences.mean() + (differences - differences.mean()))

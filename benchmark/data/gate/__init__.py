@@ -86,7 +86,10 @@ def pass_gate(manifest: Manifest, data: DataSettings, data_dir: Path) -> None:
     """
     report = check_data(manifest, data, data_dir)
     if report.stopping:
-        found = "; ".join(f"{one.code}: {one.count} {one.message}" for one in report.stopping)
+        found = "; ".join(
+            f"{one.code}: {one.count} {one.message}" + f", first {one.examples[0]}" * bool(one.examples)
+            for one in report.stopping
+        )
         codes = " ".join(one.code for one in report.stopping)
         raise UserError(
             f"{manifest.title} does not pass the gate ({found}); see `ferfuse data check`, mend the data, or run "

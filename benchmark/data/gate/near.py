@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmark.data.gate.images import LEAST_SPREAD
+from benchmark.data.scan import THUMBNAIL
 
 MOST_BITS = 8
 LEAST_CORRELATION = 0.9
@@ -55,8 +56,8 @@ def _confirmed(pairs: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.n
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Correlate images (K, 32, 32) pair by pair, (K,)."""
-    x, y = (images.reshape(len(images), -1).astype(np.float32) for images in (first, second))
+    x, y = (images.reshape(len(images), THUMBNAIL**2).astype(np.float32) for images in (first, second))
     x -= x.mean(axis=1, keepdims=True)
     y -= y.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
-    return np.asarray((x * y).sum(axis=1) / norms)
+    return np.asarray((x * y).sum(axis=1) / np.maximum(norms, 1))  # two flat images have no correlation

@@ -16,7 +16,7 @@ from benchmark.data.faults import FAULTS, mix_order, plant_faults
 from benchmark.data.formats.raf_db import IMAGE_FOLDER, read_raf_db
 from benchmark.data.gate import CODES, Report, check_data, describe_data, pass_gate
 from benchmark.data.gate.findings import Finding, Subject
-from benchmark.data.gate.near import hash_pairs
+from benchmark.data.gate.near import hash_pairs, near_pairs
 from benchmark.data.gate.order import neighbour_accuracy
 from benchmark.data.gate.persons import check_persons
 from benchmark.data.manifest import Manifest
@@ -209,3 +209,9 @@ def test_classes_and_persons_survive_an_import(tmp_path: Path) -> None:
     with Image.open(imported.files[0]) as there, Image.open(original.files[0]) as here:
         difference = np.asarray(there, dtype=int) - np.asarray(here, dtype=int)
     assert np.abs(difference).max() <= 3
+
+
+def test_images_without_any_like_them_give_no_pairs() -> None:
+    facts = np.zeros(2, FACTS)
+    facts["spread"], facts["pixels"], facts["hash"] = 50, [1, 2], [0, 2**64 - 1]
+    assert near_pairs(facts).shape == (0, 2)
