@@ -14,7 +14,7 @@ from benchmark.data.scan import THUMBNAIL
 
 MOST_BITS = 8
 LEAST_CORRELATION = 0.9
-_ROWS = 256
+_TILE = (64, 4096)
 
 
 def near_pairs(facts: np.ndarray) -> np.ndarray:
@@ -35,14 +35,22 @@ def near_pairs(facts: np.ndarray) -> np.ndarray:
 
 
 def hash_pairs(first: np.ndarray, second: np.ndarray, most_bits: int = MOST_BITS) -> np.ndarray:
-    """Return (K, 2) numbers i < j where first[i] and second[j], (N,) of uint64, differ in few bits."""
-    found = []
-    for start in range(0, len(first), _ROWS):
-        bits = np.bitwise_count(first[start : start + _ROWS, None] ^ second[None, start:])
-        i, j = np.nonzero(bits <= most_bits)
-        later = i < j
-        found.append(np.column_stack([i[later], j[later]]) + start)
-    return np.concatenate(found) if found else np.zeros((0, 2), np.int64)
+    """Return (K, 2) numbers i < j where first[i] and second[j], (N,) of uint64, differ in few bits.
+
+    All pairs are compared, in tiles that fit the processor's cache: 40 000 images take some seconds.
+    """
+    found = [np.zeros((0, 2), np.int64)]
+    for top in range(0, len(first), _TILE[0]):
+        for left in range(top, len(first), _TILE[1]):
+            few = (
+                np.bitwise_count(first[top : top + _TILE[0], None] ^ second[None, left : left + _TILE[1]]) <= most_bits
+            )
+            if few.any():
+                i, j = np.nonzero(few)
+                pairs = np.column_stack([i + top, j + left])
+                found.append(pairs[pairs[:, 0] < pairs[:, 1]])
+    pairs = np.concatenate(found)
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
 def _confirmed(pairs: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
