@@ -92,6 +92,9 @@ def synthesize(
 ) -> None:
     """Draw synthetic faces in RAF-DB's layout, with faults where they are asked for.
 
+    Faults that can be planted: duplicates, leaks, near-leaks, conflicts, swapped-classes, truncated, unreadable,
+    oversized, tiny, constant, not-square, cmyk, blue, grey, blocks, missing-classes.
+
     Example: ferfuse data synthesize data/faces --train 2000 --test 500 --mixed --plant leaks=10 duplicates=5
     """
     from benchmark.data.faults import FAULTS, mix_order, plant_faults
@@ -117,7 +120,8 @@ def synthesize(
 def _settings(
     dataset: str, data_root: Path | None, assignments: list[str] | None, profile: str, accept: list[str] | None = None
 ) -> DataSettings:
-    given = {"data.dataset": dataset if data_root else "synthetic", "data.root": data_root, "data.accept": accept or []}
+    drawn = dataset == "auto" and data_root is None
+    given = {"data.dataset": "synthetic" if drawn else dataset, "data.root": data_root, "data.accept": accept or []}
     return load_config(profile, given | dict(parse_assignment(text) for text in assignments or ())).data
 
 

@@ -16,13 +16,13 @@ from PIL import Image, UnidentifiedImageError
 from benchmark.config import UserError
 from benchmark.data.listing import IMAGE_SUFFIXES
 from benchmark.data.memory import file_digest, made_once
+from benchmark.data.scan import LONGEST_SIDE
 
 MOST_ENTRIES = 90_000
 LARGEST_DIRECTORY = 32 << 20  # bytes of the list of contents
 LARGEST_FILE = 1 << 30
 LARGEST_TOTAL = 16 << 30
 LARGEST_IMAGE_FILE = 32 << 20
-LONGEST_SIDE = 10_000  # pixels
 _END, _END_64 = b"PK\x05\x06", b"PK\x06\x06"
 
 

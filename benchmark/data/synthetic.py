@@ -122,7 +122,8 @@ def class_counts(split: str, images: int, shares: Mapping[str, float] | None = N
     least = _LEAST_PER_CLASS * len(RAF_DB_CLASSES)
     if images < least:
         raise ValueError(f"{split}={images} is too small for two images of each class; ask for {least} or more")
-    quotas = images * _proportions(np.array(OFFICIAL_COUNTS[split], dtype=float), shares or {})
+    published = np.array(OFFICIAL_COUNTS[split])
+    quotas = images * published / published.sum() if not shares else images * _proportions(published, shares)
     counts: Labels = np.floor(quotas).astype(np.int64)
     by_remainder = np.argsort(counts - quotas, kind="stable")
     counts[by_remainder[: images - counts.sum()]] += 1
@@ -132,7 +133,7 @@ def class_counts(split: str, images: int, shares: Mapping[str, float] | None = N
     return counts
 
 
-def _proportions(published: Array, shares: Mapping[str, float]) -> Array:
+def _proportions(published: Labels, shares: Mapping[str, float]) -> Array:
     """Share of each class (C,), those that are given put in the place of the published ones."""
     for name, share in shares.items():
         if name not in RAF_DB_CLASSES:

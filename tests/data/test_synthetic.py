@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmark.data.synthetic import class_counts, ordered_labels, render_face, write_synthetic_faces
+from benchmark.data.vocabulary import OFFICIAL_COUNTS
 
 LABEL_FILE = Path("EmoLabel") / "list_patition_label.txt"
 TRAIN, TEST = 600, 400
@@ -217,3 +218,28 @@ def test_a_linear_model_stays_ten_points_below_resnet18(faces: Path) -> None:
     convolutional_accuracy = resnet18_accuracy(train, test)
     assert convolutional_accuracy >= linear_accuracy + 0.10
     assert convolutional_accuracy <= 0.97
+
+
+def test_shares_replace_those_of_raf_db_and_the_rest_keep_their_proportions() -> None:
+    counts = class_counts("train", 1000, {"fear": 0.3, "neutral": 0.2})
+    assert (counts[1], counts[6], counts.sum()) == (300, 200, 1000)
+    # What is left, 500, goes to 1290, 717, 4772, 1982 and 705 of 9466.
+    assert counts[[0, 2, 3, 4, 5]].tolist() == [68, 38, 252, 105, 37]
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ({"joy": 0.5}, "no such class"),
+        ({"fear": 1.5}, "between 0 and 1"),
+        ({"fear": 0.6, "anger": 0.5}, "add up to 1.1"),
+    ],
+)
+def test_shares_that_make_no_whole_are_refused(shares: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        class_counts("train", 1000, shares)
+
+
+def test_official_sizes_give_the_official_counts() -> None:
+    for split, counts in OFFICIAL_COUNTS.items():
+        assert tuple(class_counts(split, sum(counts))) == counts

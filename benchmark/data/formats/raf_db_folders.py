@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,7 @@ def _read(base: Path, data_dir: Path) -> Manifest:
     dataset, title = name_of(
         labels, np.array([image.part == "test" for image in images]), (base / SYNTHETIC_MARK).is_file()
     )
-    origin = origin_of(dataset)
-    named = Named(dataset, title, type(origin)(**{**vars(origin), "notes": part_notes(base, parts)}))
+    named = Named(dataset, title, replace(origin_of(dataset), notes=part_notes(base, parts)))
     return to_manifest(named, images, base)
 
 

@@ -215,3 +215,11 @@ def test_images_without_any_like_them_give_no_pairs() -> None:
     facts = np.zeros(2, FACTS)
     facts["spread"], facts["pixels"], facts["hash"] = 50, [1, 2], [0, 2**64 - 1]
     assert near_pairs(facts).shape == (0, 2)
+
+
+def test_the_commands_help_names_every_fault() -> None:
+    from benchmark.cli.data import synthesize
+
+    assert all(name in str(synthesize.__doc__) for name in FAULTS)
+    with pytest.raises(ValueError, match="no fault 'leak' can be planted; did you mean leaks"):
+        plant_faults(Path("unused"), {"leak": 1}, seed=0)
