@@ -24,7 +24,7 @@ settings := $(if $(DATASET),--dataset $(DATASET)) $(if $(DATA_ROOT),--data-root 
     $(if $(SEEDS),--seeds $(SEEDS)) $(if $(BACKBONES),--backbones $(BACKBONES)) $(if $(METHODS),--methods $(METHODS)) \
     $(if $(ARMS),--arms $(ARMS)) $(if $(PLUGIN),--plugin $(PLUGIN)) $(foreach pair,$(SET),--set $(pair))
 running := $(if $(ENGINE),--engine $(ENGINE)) $(if $(DEVICE),--device $(DEVICE)) $(if $(WORKERS),--workers $(WORKERS)) \
-    $(if $(RETRY_FAILED),--retry-failed)
+    $(if $(RETRY_FAILED),--retry-failed) $(if $(ACCEPT),--accept $(ACCEPT))
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev reproduce plan status table1 table2 table3 table4 report power ui tune audit bench test test-slow lint clean
@@ -32,7 +32,7 @@ running := $(if $(ENGINE),--engine $(ENGINE)) $(if $(DEVICE),--device $(DEVICE))
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
 	    || sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1  \2/p' Makefile
-	@echo "Variables: PROFILE DATASET DATA_ROOT EXPERIMENT SEEDS METHODS BACKBONES ARMS PLUGIN SET ENGINE DEVICE WORKERS RETRY_FAILED TORCH PYTHON"
+	@echo "Variables: PROFILE DATASET DATA_ROOT EXPERIMENT SEEDS METHODS BACKBONES ARMS PLUGIN SET ACCEPT ENGINE DEVICE WORKERS RETRY_FAILED TORCH PYTHON"
 
 install: $(BIN)/.installed ## Set up .venv
 
