@@ -13,8 +13,8 @@ from benchmark.data.formats.raf_db import read_raf_db
 from benchmark.engine.experiment import Request, run_experiment
 from benchmark.ledger import Ledger, load_ledger
 from benchmark.reporting.evidence import read_evidence
+from benchmark.reporting.formats import to_markdown
 from benchmark.reporting.report import make_table, write_report
-from benchmark.reporting.tables import to_markdown
 from benchmark.statistics.paired import corrected_resampled_t_test
 from tests.conftest import TINY
 
