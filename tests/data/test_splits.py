@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark.data.raf_db import read_raf_db
 
 from benchmark.config import DataSettings, UserError
 from benchmark.data.formats.raf_db import read_raf_db
