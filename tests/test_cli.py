@@ -121,7 +121,7 @@ def test_tables_are_printed_and_written(finished: Path) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own use of SQLAlchemy
 def test_mlflow_holds_a_parent_and_a_child_for_each_run(finished: Path, ledger: Ledger) -> None:
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{finished / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("ferfuse/demo")
+    experiment = client.get_experiment_by_name("ferfuse/demo/synthetic")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     by_id = {run.data.tags["ferfuse.run_id"]: run for run in runs}
@@ -131,7 +131,7 @@ def test_mlflow_holds_a_parent_and_a_child_for_each_run(finished: Path, ledger: 
     for record in ledger.records:
         run = by_id[record.run_id]
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
-        assert run.data.metrics["test_accuracy"] == record.metrics["validation_selected"]["accuracy"]
+        assert run.data.metrics["test/accuracy"] == record.metrics["validation_selected"]["accuracy"]
         assert run.data.params["seed"] == "0"
 
 

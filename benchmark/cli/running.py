@@ -50,6 +50,7 @@ def reproduce(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     workers: Annotated[int, typer.Option(help="Processes side by side; 0 chooses.")] = 0,
     track: Annotated[bool, typer.Option(help="Mirror the runs into MLflow.")] = True,
+    system_metrics: Annotated[bool, typer.Option(help="Log the machine's load into MLflow; needs psutil.")] = False,
     results_dir: ResultsDir = Path("results"),
     reports_dir: ReportsDir = Path("reports"),
     data_dir: DataDir = Path("data"),
@@ -60,6 +61,7 @@ def reproduce(
     """
     from benchmark.engine.experiment import Request, run_experiment
     from benchmark.engine.progress import TerminalProgress
+    from benchmark.tracking.live import LiveMirror, MirrorOptions
 
     if engine != "local":
         known = "ray is not part of this version; use local" if engine == "ray" else "use local"
@@ -76,10 +78,11 @@ def reproduce(
         plugins=tuple(plugin or ()),
         command="ferfuse " + shlex.join(sys.argv[1:]),
     )
-    progress = TerminalProgress(request, track)
-    with progress:
-        summary = run_experiment(request, progress)
-    _print_report(experiment_folder(results_dir, name), reports_dir)
+    options = MirrorOptions(request.folder, reports_dir / name, request.plugins, system_metrics)
+    with LiveMirror(options) as mirror:
+        with TerminalProgress(request, mirror if track else None) as progress:
+            summary = run_experiment(request, progress)
+        _print_report(request.folder, reports_dir)
     if summary.done == 0 and not summary.failures:
         typer.echo(f"All {summary.runs} runs of experiment '{name}' were finished already; nothing to do.")
     for failure in summary.failures:

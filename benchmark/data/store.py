@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from filelock import FileLock
@@ -23,7 +24,7 @@ def stored_images(manifest: Manifest, image_size: int, data_dir: Path) -> Path:
         UserError: an image cannot be read; the message names it.
     """
     digest = manifest.content_digest(data_dir / "store")
-    size = min(image_size, _native_size(manifest.files[0]))
+    size = stored_size(manifest, image_size)
     path = data_dir / "store" / f"{digest}-{size}.npy"
     with FileLock(f"{path}.lock"):
         if not path.is_file():
@@ -33,9 +34,10 @@ def stored_images(manifest: Manifest, image_size: int, data_dir: Path) -> Path:
     return path
 
 
-def _native_size(file: Path) -> int:
-    with _open(file) as image:
-        return min(image.size)
+def stored_size(manifest: Manifest, image_size: int) -> int:
+    """Return S: `image_size`, or the size of the data's first image where that is smaller."""
+    with _open(manifest.files[0]) as image:
+        return min(image_size, *image.size)
 
 
 def _decode_all(manifest: Manifest, size: int, path: Path) -> None:
@@ -49,7 +51,7 @@ def _decode_all(manifest: Manifest, size: int, path: Path) -> None:
         raise
 
 
-def decode(file: Path, size: int) -> np.ndarray:
+def decode(file: Path | BinaryIO, size: int) -> np.ndarray:
     """Decode one image to (size, size, 3) RGB, resized with antialiasing where its size differs."""
     with _open(file) as image:
         try:
@@ -63,7 +65,7 @@ def decode(file: Path, size: int) -> np.ndarray:
     return np.asarray(pixels)
 
 
-def _open(file: Path) -> Image.Image:
+def _open(file: Path | BinaryIO) -> Image.Image:
     try:
         return Image.open(file)
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:

@@ -22,7 +22,7 @@ import numpy as np
 from benchmark.config import DATASETS, Settings, UserError, nearest, restore_settings
 from benchmark.data.manifest import Manifest
 from benchmark.data.sources import open_dataset
-from benchmark.data.store import stored_images
+from benchmark.data.store import stored_images, stored_size
 from benchmark.ledger import (
     Record,
     existing_experiment,
@@ -178,6 +178,24 @@ def finished_runs(request: Request) -> tuple[list[Run], Workspace]:
     return runs, _open_workspace(request, manifest, digest)
 
 
+def keep_end_to_end_weights(
+    results_dir: Path, experiment: str, data_dir: Path, run_id: str, plugins: tuple[Path, ...]
+) -> None:
+    """Train an end-to-end run again, which gives the same network, and keep its weights this time.
+
+    Raises:
+        UserError: the data or the plug-ins are not those that it was trained with.
+    """
+    from benchmark.training.fusion import keep_weights
+
+    request = finished_request(results_dir, experiment, data_dir, "cpu", plugins)
+    runs, workspace = finished_runs(request)
+    found = next((run for run in runs if run.run_id == run_id), None)
+    if found is None:
+        raise UserError(f"run {run_id} cannot be repeated with this code and these plug-ins; choose another by --run")
+    keep_weights(found, workspace)
+
+
 def _open_workspace(request: Request, manifest: Manifest, digest: str) -> Workspace:
     from benchmark.training.workspace import Workspace
 
@@ -266,6 +284,7 @@ def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, 
             "title": manifest.title,
             "digest": digest,
             "synthetic": manifest.synthetic,
+            "stored_size": stored_size(manifest, request.settings.data.image_size),
             "classes": list(manifest.classes),
             "images": {
                 name: np.bincount(manifest.labels[rows], minlength=len(manifest.classes)).tolist()

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from backbones import BranchOutput
 from benchmark.ledger import artifact_folder
 from benchmark.plan import Run, stream
+from benchmark.trained import END_TO_END_WEIGHTS
+from benchmark.trained import FUSION_WEIGHTS as WEIGHTS
 from benchmark.training.backbone import stored_outputs, trained_backbone
 from benchmark.training.checkpoint import load_tensors, save_tensors, stage_of
 from benchmark.training.fit import Batches, Outcome, Scores, Task, fit
@@ -20,7 +22,6 @@ from benchmark.training.images import image_task, predict_images
 from benchmark.training.workspace import Workspace, batches_of, epoch_order
 from fusion_methods import build_fusion
 
-WEIGHTS = "fusion.safetensors"
 Predict = Callable[[np.ndarray, int], np.ndarray]
 
 
@@ -164,6 +165,13 @@ def train_end_to_end(run: Run, workspace: Workspace) -> Outcome:
     """Train backbones and fusion method together, the backbones starting from their stage-1 weights."""
     network = _initial_end_to_end(run, workspace)
     return fit(network, image_task(run, workspace, int(run.hyperparameters["batch_size"])), stage_of(run))
+
+
+def keep_weights(run: Run, workspace: Workspace) -> None:
+    """Leave the weights of an end-to-end run as an artifact, unless they are there: it is trained again."""
+    path = artifact_folder(workspace.experiment, run.run_id) / END_TO_END_WEIGHTS
+    if not path.is_file():
+        save_tensors(train_end_to_end(run, workspace).state, path)
 
 
 def trained_predictor(run: Run, workspace: Workspace) -> Predict:
