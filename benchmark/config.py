@@ -72,6 +72,13 @@ class StageSettings(_Section):
     warmup: Annotated[float, Field(ge=0)] = 0.0
 
 
+class TunedValues(_Section):
+    """What tuning chose for one method or backbone: its own settings, and those of its optimisation."""
+
+    settings: dict[str, bool | int | float | str] = {}
+    stage: dict[str, int | float] = {}
+
+
 class ArmRuns(_Section):
     """Fusion methods, and the groups of backbones that they are run on."""
 
@@ -90,7 +97,7 @@ class Settings(_Section):
     """Everything that a profile says; see `profiles/*.yaml`.
 
     `folds` is the number of parts that `features=cross-fitted` cuts the training images into. `arms` names further
-    sets of runs, `with_arms` those that are done.
+    sets of runs, `with_arms` those that are done. `tuned` overrides settings of single methods and backbones.
     """
 
     profile: str
@@ -107,6 +114,7 @@ class Settings(_Section):
     folds: Annotated[int, Field(ge=2)] = 2
     arms: dict[str, Arm] = {}
     with_arms: list[str] = []
+    tuned: dict[str, TunedValues] = {}
 
     @field_validator("backbones", "methods")
     @classmethod
@@ -164,7 +172,8 @@ class Settings(_Section):
     def context(self, dataset_digest: str) -> dict[str, Any]:
         """Return what all runs of one experiment have in common; runs of two contexts make no table."""
         stages = {name: getattr(self, name).model_dump() for name in STAGES}
-        return {**self.shared(dataset_digest), **stages, "weights": self.weights}
+        tuned = {"tuned": {name: values.model_dump() for name, values in self.tuned.items()}} if self.tuned else {}
+        return {**self.shared(dataset_digest), **stages, "weights": self.weights, **tuned}
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """The command line: reads what the user typed, calls the rooms, prints. Heavy imports wait until they are needed."""
 
 # The order of these imports is the order of commands in --help.
-from benchmark.cli import running, results, tracking, data, catalogue  # noqa: I001
+from benchmark.cli import running, results, tracking, tuning, data, catalogue  # noqa: I001
 from benchmark.cli.application import app, main, spread_lists
 
-__all__ = ["app", "catalogue", "data", "main", "results", "running", "spread_lists", "tracking"]
+__all__ = ["app", "catalogue", "data", "main", "results", "running", "spread_lists", "tracking", "tuning"]

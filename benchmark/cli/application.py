@@ -16,7 +16,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-MANY = ("--backbones", "--methods", "--plugin", "--set", "--arms")
+MANY = ("--backbones", "--methods", "--method", "--backbone", "--plugin", "--set", "--arms")
 
 
 def spread_lists(arguments: list[str]) -> list[str]:

@@ -32,6 +32,7 @@ from benchmark.cli.options import (
 )
 from benchmark.config import UserError, load_config
 from benchmark.ledger import experiment_folder, load_ledger
+from benchmark.tuned import read_searches, read_tuned, select
 
 
 @app.command()
@@ -46,6 +47,9 @@ def reproduce(
     plugin: Plugins = None,
     assignments: Assignments = None,
     arms: Arms = None,
+    tuned: Annotated[
+        bool, typer.Option("--tuned", help="Use what `ferfuse tune` chose; in an own experiment.")
+    ] = False,
     engine: Annotated[str, typer.Option(help="local; ray is not part of this version.")] = "local",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     workers: Annotated[int, typer.Option(help="Processes side by side; 0 chooses.")] = 0,
@@ -68,6 +72,12 @@ def reproduce(
         raise UserError(f"--engine {engine}: {known}")
     settings = load_config(profile, overrides(dataset, data_root, seeds, backbones, methods, assignments, arms))
     name = experiment or experiment_name(profile, dataset)
+    source = experiment_folder(results_dir, name) if tuned else None
+    if source is not None:
+        settings = settings.model_copy(
+            update={"tuned": select(read_tuned(source), [*settings.methods, *settings.backbones])}
+        )
+        name = f"{name}-tuned"
     request = Request(
         settings=settings,
         experiment=name,
@@ -77,12 +87,15 @@ def reproduce(
         workers=workers,
         plugins=tuple(plugin or ()),
         command="ferfuse " + shlex.join(sys.argv[1:]),
+        source=source,
     )
     options = MirrorOptions(request.folder, reports_dir / name, request.plugins, system_metrics)
     with LiveMirror(options) as mirror:
         with TerminalProgress(request, mirror if track else None) as progress:
             summary = run_experiment(request, progress)
         _print_report(request.folder, reports_dir)
+        if source is not None:
+            _print_tuning(source, request.folder, reports_dir)
     if summary.done == 0 and not summary.failures:
         typer.echo(f"All {summary.runs} runs of experiment '{name}' were finished already; nothing to do.")
     for failure in summary.failures:
@@ -168,6 +181,19 @@ def status(
         typer.echo(json.dumps(counts, indent=1))
         return
     typer.echo(f"{counts['experiment']}: {counts['finished']} of {counts['planned']} planned runs finished")
+
+
+def _print_tuning(source: Path, folder: Path, reports_dir: Path) -> None:
+    """Write and show default against tuned settings, where the defaults have been run."""
+    from benchmark.reporting.tuning import write_tuning_table
+
+    default, tuned = load_ledger(source), load_ledger(folder)
+    if default.of_kind("fusion"):
+        typer.echo(write_tuning_table(default, tuned, read_searches(source), reports_dir))
+    else:
+        typer.echo(
+            f"`ferfuse reproduce --experiment {source.name}` first: then default and tuned settings are compared."
+        )
 
 
 def _print_report(folder: Path, reports_dir: Path) -> None:

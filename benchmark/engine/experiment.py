@@ -23,6 +23,7 @@ from benchmark.config import DATASETS, Settings, UserError, nearest, restore_set
 from benchmark.data.manifest import Manifest
 from benchmark.data.sources import open_dataset
 from benchmark.data.store import stored_images, stored_size
+from benchmark.engine.adoption import adopt_runs
 from benchmark.ledger import (
     Record,
     existing_experiment,
@@ -52,6 +53,7 @@ class Request:
         device: "cpu", "cuda" or "auto".
         workers: processes that run side by side; 0 chooses.
         plugins: files that register fusion methods.
+        source: the folder of an experiment whose finished runs are taken over where they are the same.
     """
 
     settings: Settings
@@ -62,6 +64,7 @@ class Request:
     workers: int = 0
     plugins: tuple[Path, ...] = ()
     command: str = ""
+    source: Path | None = None
 
     @property
     def folder(self) -> Path:
@@ -119,6 +122,8 @@ def _run_plan(request: Request, manifest: Manifest, digest: str, key: str, progr
     plan = _make_plan(request, manifest, digest)
     workspace = _open_workspace(request, manifest, digest)
     workspace.split(0)  # a class that cannot be split is the user's to know before anything runs
+    if request.source is not None:
+        adopt_runs([run.run_id for run in plan], request.source, request.folder)
     to_do = [run for run in plan if not is_finished(request.folder, run.run_id)]
     needed = {parent for run in to_do if run.kind == "fusion" for parent in run.parents}
     restored = [
@@ -326,7 +331,7 @@ def _refuse_mixture(request: Request, earlier: dict[str, Any] | None, digest: st
     then, now = earlier["dataset"]["digest"], digest
     before = restore_settings(earlier["settings"], request.folder).context(then)
     asked = request.settings.context(now)
-    different = [name for name in asked if asked[name] != before[name]]
+    different = [name for name in {**before, **asked} if asked.get(name) != before.get(name)]
     raise UserError(
         f"experiment '{request.experiment}' was run with other settings ({', '.join(different)}); "
         f"choose another --experiment NAME, or delete {request.folder}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from benchmark.config import UserError
-from benchmark.ledger import Ledger, load_ledger, write_run, write_text
+from benchmark.ledger import Ledger, load_ledger, write_json, write_run, write_text
 from benchmark.tracking.live import LiveMirror, MirrorOptions
 from benchmark.tracking.store import Mirror, only_writer
 from benchmark.tracking.sync import Counts, count_runs, synchronise
@@ -204,3 +205,53 @@ def test_a_mirror_that_fails_says_so_once(report: Path, tmp_path: Path) -> None:
     assert "no experiment at" in line
     assert mirror.fault() is None
     assert mirror.close(finished=True) is None
+
+
+def study(trials: int) -> dict[str, Any]:
+    return {
+        "target": "early",
+        "studies": [
+            {
+                "name": "early · study 1 · abc",
+                "seed": 0,
+                "best_validation_accuracy": 0.75,
+                "trials": [
+                    {
+                        "number": number,
+                        "state": "complete",
+                        "values": {"width": 128},
+                        "validation_accuracy": 0.5 + number / 8,
+                        "cost": None,
+                        "curve": {"1": 0.25, "2": 0.5},
+                        "epochs": 2,
+                        "seconds": 1.5,
+                        "started": 1.7e9,
+                    }
+                    for number in range(trials)
+                ],
+            }
+        ],
+    }
+
+
+def test_studies_and_trials_are_below_the_experiment(
+    store: str, runs: dict[str, Run], ledger: Ledger, report: Path
+) -> None:
+    """A study that went on gains its new trials; the ledger's runs are counted as before."""
+    client, experiment = MlflowClient(store), runs["parent"].info.experiment_id
+    folder = ledger.root / "tuning"
+    folder.mkdir()
+    for trials in (2, 3, 3):
+        write_json(folder / "early.json", study(trials))
+        assert synchronise(ledger.root, report) == Counts(held=3, runs=3, written=0)
+        found = {run.info.run_name: run for run in client.search_runs([experiment])}
+        whole = found["tuning early · study 1 · seed 0"]
+        below = [r for r in found.values() if r.data.tags.get("mlflow.parentRunId") == whole.info.run_id]
+        assert len(below) == trials
+        assert len(client.search_runs([experiment])) == len(runs) + 1 + trials
+        assert whole.data.metrics["tuning/trials"] == trials
+    trial = found["trial 2 · complete"]
+    assert trial.data.metrics["validation/accuracy"] == 0.75
+    assert trial.data.params == {"width": "128"}
+    assert trial.info.end_time - trial.info.start_time == 1500
+    shutil.rmtree(folder)
