@@ -26,12 +26,12 @@ settings := $(if $(DATASET),--dataset $(DATASET)) $(if $(DATA_ROOT),--data-root 
 running := $(if $(ENGINE),--engine $(ENGINE)) $(if $(DEVICE),--device $(DEVICE))
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev reproduce plan status table1 table2 table3 table4 report power ui tune audit bench test test-slow lint clean
+.PHONY: help install install-dev reproduce plan status table1 table2 table3 table4 report power ui track tune audit bench test test-slow lint clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
 	    || sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1  \2/p' Makefile
-	@echo "Variables: PROFILE DATASET DATA_ROOT EXPERIMENT SEEDS METHODS BACKBONES ARMS PLUGIN SET ENGINE DEVICE TORCH PYTHON"
+	@echo "Variables: PROFILE DATASET DATA_ROOT EXPERIMENT SEEDS METHODS BACKBONES ARMS PLUGIN SET TUNED TRIALS STUDIES ENGINE DEVICE TORCH PYTHON"
 
 install: $(BIN)/.installed ## Set up .venv
 
@@ -49,7 +49,7 @@ $(BIN)/.installed-dev: $(BIN)/.installed
 	@touch $@
 
 reproduce: $(BIN)/.installed ## Run whatever is not finished, print Tables 1 and 2
-	@$(BIN)/ferfuse reproduce $(chosen) $(settings) $(running)
+	@$(BIN)/ferfuse reproduce $(chosen) $(settings) $(if $(TUNED),--tuned) $(running)
 
 plan: $(BIN)/.installed ## List the runs and which are finished
 	@$(BIN)/ferfuse plan $(chosen) $(settings)
@@ -81,7 +81,16 @@ table3: $(BIN)/.installed ## Print Table 3, readings by evaluation order (ARMS=r
 table4: $(BIN)/.installed ## Print Table 4, fusion and its controls (ARMS=controls)
 	@$(BIN)/ferfuse table 4 --experiment $(EXPERIMENT)
 
-tune bench:
+tune: $(BIN)/.installed ## Search each method's settings on validation (METHODS, TRIALS, STUDIES), then TUNED=1 uses them
+	@$(BIN)/ferfuse tune $(chosen) $(if $(DATASET),--dataset $(DATASET)) $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)") \
+	    $(if $(METHODS)$(TUNE_BACKBONES),$(if $(METHODS),--method $(METHODS)) $(if $(TUNE_BACKBONES),--backbone $(TUNE_BACKBONES)),--all) \
+	    $(if $(TRIALS),--trials $(TRIALS)) $(if $(STUDIES),--studies $(STUDIES)) $(if $(PLUGIN),--plugin $(PLUGIN)) \
+	    $(foreach pair,$(SET),--set $(pair)) $(if $(DEVICE),--device $(DEVICE))
+
+track: $(BIN)/.installed ## Write whatever MLflow lacks of an experiment
+	@$(BIN)/ferfuse track --sync --experiment $(EXPERIMENT)
+
+bench:
 	@echo "make $@: not part of this version; it has no ferfuse $@ yet" >&2; exit 2
 
 test: $(BIN)/.installed-dev ## Run the tests: no network, no GPU, under ten minutes on two cores

@@ -121,7 +121,7 @@ def test_tables_are_printed_and_written(finished: Path) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own use of SQLAlchemy
 def test_mlflow_holds_a_parent_and_a_child_for_each_run(finished: Path, ledger: Ledger) -> None:
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{finished / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("ferfuse/demo/synthetic")
+    experiment = client.get_experiment_by_name("ferfuse demo synthetic")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     by_id = {run.data.tags["ferfuse.run_id"]: run for run in runs}

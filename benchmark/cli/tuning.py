@@ -38,6 +38,7 @@ def tune(
     every: Annotated[bool, typer.Option("--all", help="Every frozen method of the experiment.")] = False,
     trials: Annotated[int, typer.Option(min=1, help="Trials of each study.")] = 20,
     studies: Annotated[int, typer.Option(min=1, help="Studies of each method, each with its own seed.")] = 2,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of backbones that a trial is run on.")] = 1,
     pruning: Annotated[bool, typer.Option(help="Stop trials that are below the median of earlier ones.")] = True,
     cost: Annotated[bool, typer.Option("--cost", help="Seek few parameters as well as accuracy.")] = False,
     plugin: Plugins = None,
@@ -73,7 +74,7 @@ def tune(
     for left_out in without:
         typer.echo(f"{left_out} has nothing to tune", err=True)
     engine = Engine(workers or default_workers(prepared.workspace.device), request.plugins)
-    budget = Budget(trials, studies, pruning, cost)
+    budget = Budget(trials, studies, pairs, pruning, cost)
     total = trials * studies * len(targets)
     results = search(targets, budget, prepared.workspace, engine, _Counter(total).ended)
     for found in results:

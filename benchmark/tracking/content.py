@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
@@ -16,6 +17,7 @@ from benchmark.ledger import Ledger, Record, run_folder
 PREFIX = "ferfuse"
 RUN_ID, EXPERIMENT, KIND = f"{PREFIX}.run_id", f"{PREFIX}.experiment", f"{PREFIX}.kind"
 NOTE, PARENT = "mlflow.note.content", "mlflow.parentRunId"
+DIGEST = 8  # characters of the data digest that MLflow shows beside the data
 LONGEST_VALUE = 500  # characters that MLflow keeps of a parameter in every store
 LONGEST_NOTE = 7900  # characters that it keeps of a tag
 STAGES = ("backbone_stage", "fusion_stage", "joint_stage")
@@ -30,7 +32,19 @@ def run_name(record: Record) -> str:
 
 def experiment_name(description: dict[str, Any]) -> str:
     """Return the name of the MLflow experiment: one for each profile and data set."""
-    return f"{PREFIX}/{description['settings']['profile']}/{description['dataset']['name']}"
+    return f"{PREFIX} {description['settings']['profile']} {description['dataset']['name']}"
+
+
+def view_query(kind: str) -> str:
+    """Return the part of an address that lists runs of one kind, the most accurate first."""
+    metric = "validation/accuracy" if kind == "trial" else "test/accuracy"
+    asked = {
+        "searchFilter": f"tags.`{KIND}` = '{kind}'",
+        "orderByKey": f"metrics.`{metric}`",
+        "orderByAsc": "false",
+        "workflowType": "machine_learning",  # MLflow opens on its pages for agents otherwise
+    }
+    return urlencode(asked, quote_via=quote)
 
 
 def shared_tags(description: dict[str, Any]) -> dict[str, str]:
@@ -140,7 +154,7 @@ def datasets(description: dict[str, Any]) -> list[DatasetInput]:
         profile = {"images": sum(counts), "classes": dict(zip(data["classes"], counts, strict=True))}
         entity = Dataset(
             name=f"{data['title']}, {part}",
-            digest=data["digest"],
+            digest=data["digest"][:DIGEST],
             source_type="local",
             source=json.dumps({"name": data["name"], "synthetic": data["synthetic"]}),
             profile=json.dumps(profile),

@@ -26,7 +26,7 @@ REQUIREMENTS = (
     *("filelock", "scipy", "scikit-learn"),
 )
 LOADER = "benchmark.training.inference"  # its `_load_pyfunc` reads weights by safetensors; nothing is unpickled
-MODEL, MODEL_OF = "ferfuse.model", "ferfuse.best_run"
+MODEL = "ferfuse.model"
 
 
 def log_model(mirror: Mirror, ledger: Ledger, record: Record, plugins: Sequence[Path]) -> bool:
@@ -56,11 +56,6 @@ def log_model(mirror: Mirror, ledger: Ledger, record: Record, plugins: Sequence[
             )
     mirror.client.set_tag(run_id, MODEL, logged.model_uri)
     return True
-
-
-def mark_best(mirror: Mirror, record: Record) -> None:
-    """Say on the parent run which run is best on validation."""
-    mirror.client.set_tag(mirror.parent, MODEL_OF, record.run_id)
 
 
 def _grey_image(size: int) -> bytes:

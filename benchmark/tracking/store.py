@@ -18,7 +18,7 @@ from benchmark.config import UserError
 from benchmark.ledger import Ledger, Record, run_folder
 from benchmark.tracking import content
 from benchmark.tracking.content import EXPERIMENT, KIND, NOTE, PARENT, RUN_ID
-from benchmark.tracking.pictures import confusion_svg, curve_svg
+from benchmark.tracking.pictures import confusion_picture, curve_picture
 
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the page for trained models, not for agents
 REPORT = "ferfuse.report"
@@ -38,6 +38,8 @@ class Mirror:
         name = content.experiment_name(description)
         found = self.client.get_experiment_by_name(name)
         self.experiment_id = found.experiment_id if found else self.client.create_experiment(name, tags=EXPERIMENT_TAGS)
+        if not found:
+            self.client.set_experiment_tag(self.experiment_id, NOTE, self.views())
         runs = list(runs_of(self.client, self.experiment_id, description))
         self.known = {run.data.tags[RUN_ID]: run for run in runs if is_whole(run)}
         for run in runs:
@@ -77,15 +79,23 @@ class Mirror:
         self.client.set_terminated(run.info.run_id, "FINISHED", end)
         self.known[key] = run
 
-    def write_report(self, folder: Path) -> None:
-        """Put the report's answer and tables into the parent's description, and all its files beside it."""
+    def write_report(self, folder: Path, best: Record | None) -> None:
+        """Put the report's answer and tables into the parent's description, and all its files beside it.
+
+        Args:
+            best: the run whose trained model is logged, if there is one.
+        """
         if not folder.is_dir():
             return
         digest = _digest(folder)
         if self.client.get_run(self.parent).data.tags.get(REPORT) == digest:
             return
         self.client.log_artifacts(self.parent, str(folder), "report")
-        self.client.set_tag(self.parent, NOTE, _note(self.description, folder))
+        links = [self.views()]
+        if best is not None:
+            address = self.address(self.known[best.run_id].info.run_id)
+            links.insert(0, f"Best on validation, with its trained model: [{content.run_name(best)}]({address})")
+        self.client.set_tag(self.parent, NOTE, _note(self.description, folder, links))
         self.client.set_tag(self.parent, REPORT, digest)
 
     def close(self, *, finished: bool) -> None:
@@ -96,6 +106,19 @@ class Mirror:
         """Return a run's address within MLflow's pages."""
         return f"#/experiments/{self.experiment_id}/runs/{run_id}"
 
+    def views(self) -> str:
+        """Return links to the pages that a reader wants first: MLflow's own list shows parent runs alone."""
+        views = {
+            "fusion runs by accuracy": ("fusion", ""),
+            "backbones by accuracy": ("backbone", ""),
+            "fusion runs in charts": ("fusion", "&compareRunsMode=CHART"),
+            "tuning trials": ("trial", ""),
+        }
+        return "Views: " + " · ".join(
+            f"[{name}](#/experiments/{self.experiment_id}/runs?{content.view_query(kind)}{more})"
+            for name, (kind, more) in views.items()
+        )
+
     def _open_parent(self) -> str:
         tags = content.parent_tags(self.description)
         found = self.known.get("parent")
@@ -103,7 +126,7 @@ class Mirror:
             run = self.client.create_run(
                 self.experiment_id,
                 run_name=self.description["experiment"],
-                tags={**tags, RUN_ID: "parent", NOTE: _note(self.description, None)},
+                tags={**tags, RUN_ID: "parent", NOTE: _note(self.description, None, [self.views()])},
             )
             self.client.log_inputs(run.info.run_id, content.datasets(self.description))
             self.client.log_batch(run.info.run_id, params=content.parent_params(self.description))
@@ -124,14 +147,10 @@ class Mirror:
 
     def _log_files(self, ledger: Ledger, record: Record, history: list[dict[str, float]], folder: Path) -> None:
         title = content.run_name(record)
-        files = {
-            "confusion_matrix.svg": confusion_svg(ledger, record, title),
-            "record.json": content.record_json(record),
-        }
+        confusion_picture(ledger, record, title).save(folder / "confusion_matrix.png")
         if len(history) > 1:
-            files["learning_curve.svg"] = curve_svg(history, record.selected_epoch, title)
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            curve_picture(history, record.selected_epoch, title).save(folder / "learning_curve.png")
+        (folder / "record.json").write_text(content.record_json(record), encoding="utf-8")
         ledger.predictions(record.run_id).to_csv(folder / "predictions.csv", index=False, float_format="%.6g")
 
 
@@ -191,11 +210,12 @@ def _digest(folder: Path) -> str:
     return found.hexdigest()[:16]
 
 
-def _note(description: dict[str, Any], report: Path | None) -> str:
+def _note(description: dict[str, Any], report: Path | None, links: list[str]) -> str:
     """Return the parent's description in Markdown: what it is, the answer, Tables 1 and 2 as far as they fit."""
     data = description["dataset"]
     warning = " The faces are drawn: these numbers say nothing about real ones." if data["synthetic"] else ""
     parts = [f"Experiment **{description['experiment']}** on {data['title']}.{warning}", f"`{description['command']}`"]
+    parts += links
     if report is None:
         return "\n\n".join(parts)
     values = report / "significance.json"

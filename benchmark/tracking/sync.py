@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from benchmark.config import UserError
 from benchmark.ledger import existing_experiment, load_ledger
-from benchmark.tracking.model import log_model, mark_best
+from benchmark.tracking.model import log_model
 from benchmark.tracking.store import Mirror, held_runs, only_writer
 from benchmark.tracking.studies import write_studies
 from benchmark.trained import best_run
@@ -84,13 +84,13 @@ def write_ending(mirror: Mirror, folder: Path, report: Path, plugins: Sequence[P
     """Write what comes after the runs: the report, the tuning studies, the best model where its weights are kept."""
     ledger = load_ledger(folder)
     write_studies(mirror, folder)
-    mirror.write_report(report)
     try:
         best = best_run(ledger)
-    except UserError:
-        return  # a published ledger holds no weights
+    except UserError:  # a published ledger holds no weights
+        mirror.write_report(report, None)
+        return
     log_model(mirror, ledger, best, plugins)
-    mark_best(mirror, best)
+    mirror.write_report(report, best)
 
 
 @contextmanager

@@ -40,7 +40,8 @@ class Budget:
 
     Attributes:
         trials: in each study, pruned ones among them.
-        studies: repetitions with a seed of their own for the sampler; each looks at one seed of the experiment.
+        studies: repetitions with a seed of their own for the sampler; each looks at another seed of the experiment.
+        pairs: of backbones that a trial of a method is run on; another study takes other pairs.
         pruning: whether a trial below the median of the earlier ones is stopped; that spares time, and it
             gives no method more trials.
         with_cost: whether few parameters are sought as well.
@@ -48,6 +49,7 @@ class Budget:
 
     trials: int = 20
     studies: int = 2
+    pairs: int = 1
     pruning: bool = True
     with_cost: bool = False
 
@@ -87,26 +89,32 @@ def targets_of(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[Target],
 
 
 def studies_of(target: Target, budget: Budget, folder: Path) -> list[Study]:
-    """Return a target's studies; study k looks at seed k of the experiment, beginning again after the last seed."""
-    seeds = [target.seeds[k % len(target.seeds)] for k in range(budget.studies)]
+    """Return a target's studies; each takes the next seed and the next pairs, beginning again after the last."""
+    looked_at = [_runs_of_study(target, budget, k) for k in range(budget.studies)]
     return [
         Study(
-            name=f"{target.name} · study {k + 1} · {_key(target, budget, seed)}",
-            runs=target.runs[seed],
+            name=f"{target.name} · study {k + 1} · {_key(target, budget, runs)}",
+            runs=runs,
             space=target.space,
             trials=budget.trials,
             pruning=budget.pruning,
             with_cost=budget.with_cost,
             folder=folder / TUNING,
         )
-        for k, seed in enumerate(seeds)
+        for k, runs in enumerate(looked_at)
     ]
 
 
-def _key(target: Target, budget: Budget, seed: int) -> str:
+def _runs_of_study(target: Target, budget: Budget, k: int) -> list[Run]:
+    runs = target.runs[target.seeds[k % len(target.seeds)]]
+    count = min(budget.pairs, len(runs))
+    return [runs[(k * count + place) % len(runs)] for place in range(count)]
+
+
+def _key(target: Target, budget: Budget, runs: Sequence[Run]) -> str:
     """Hash what a study's trials depend on beside its name; the number of trials is not among it: more can follow."""
-    runs = [[run.hyperparameters, run.parents, run.seed] for run in target.runs[seed]]
-    asked = [target.space.described(), target.space.default, budget.pruning, budget.with_cost, runs]
+    looked_at = [[run.hyperparameters, run.parents, run.seed] for run in runs]
+    asked = [target.space.described(), target.space.default, budget.pruning, budget.with_cost, looked_at]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -212,31 +220,25 @@ def _conclude(
 def _compare(
     target: Target, searched: Sequence[tuple[Study, list[FrozenTrial]]], workspace: Workspace
 ) -> list[dict[str, Any]]:
-    """Return the default's and every study's best values with their accuracy on each study's seed.
+    """Return the default's and every study's best values with their accuracy on what each study looked at.
 
-    Each seed has its own validation images, so that values which suited one by chance lose here.
+    Each study has its own validation images and networks, so that values which suited one by chance lose here.
     """
-    known = {
-        (_frozen(trial.params), study.runs[0].seed): trial.values[0]
-        for study, trials in searched
-        for trial in trials
-        if trial.state is TrialState.COMPLETE
-    }
-    seeds = sorted({study.runs[0].seed for study, _ in searched})
     candidates = [target.space.default, *(dict(_best(trials).params) for _, trials in searched)]
     tried = []
     for values in {_frozen(values): values for values in candidates}.values():
-        by_seed = {
-            seed: known[_frozen(values), seed]
-            if (_frozen(values), seed) in known
-            else accuracy_of(target.runs[seed], values, workspace, lambda *_: None)
-            for seed in seeds
-        }
-        mean = fmean(by_seed.values())
-        tried.append(
-            {"values": values, "by_seed": {str(k): v for k, v in by_seed.items()}, "validation_accuracy": mean}
-        )
+        by_study = [_known_accuracy(values, study, trials, workspace) for study, trials in searched]
+        tried.append({"values": values, "by_study": by_study, "validation_accuracy": fmean(by_study)})
     return tried
+
+
+def _known_accuracy(values: Values, study: Study, trials: Sequence[FrozenTrial], workspace: Workspace) -> float:
+    """Return the accuracy of values on what a study looked at, from one of its trials where there is one."""
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    for trial in complete:
+        if dict(trial.params) == values:
+            return float(trial.values[0])
+    return accuracy_of(study.runs, values, workspace, lambda *_: None)
 
 
 def _best(trials: Sequence[FrozenTrial]) -> FrozenTrial:

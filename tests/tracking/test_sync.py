@@ -68,7 +68,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, ledger: Ledger, report: Path
 @pytest.fixture
 def runs(store: str) -> dict[str, Run]:
     client = MlflowClient(store)
-    experiment = client.get_experiment_by_name("ferfuse/demo/synthetic")
+    experiment = client.get_experiment_by_name("ferfuse demo synthetic")
     found = client.search_runs([experiment.experiment_id])
     return {run.data.tags["ferfuse.run_id"]: run for run in found}
 
@@ -111,7 +111,7 @@ def test_a_run_names_its_data_and_links_to_where_it_starts_from(runs: dict[str, 
 def test_files_of_a_run(runs: dict[str, Run], store: str, ledger: Ledger) -> None:
     client, run = MlflowClient(store), runs["attention-fusion-resnet18-vgg13-3"]
     names = [file.path for file in client.list_artifacts(run.info.run_id)]
-    assert names == ["confusion_matrix.svg", "learning_curve.svg", "predictions.csv", "record.json"]
+    assert names == ["confusion_matrix.png", "learning_curve.png", "predictions.csv", "record.json"]
     frame = pd.read_csv(client.download_artifacts(run.info.run_id, "predictions.csv"))
     expected = ledger.predictions("attention-fusion-resnet18-vgg13-3")
     pd.testing.assert_frame_equal(frame, expected, check_dtype=False, rtol=1e-5)

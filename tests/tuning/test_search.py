@@ -11,7 +11,7 @@ import torch
 from optuna.trial import TrialState
 
 from backbones import BranchOutput
-from benchmark.config import UserError
+from benchmark.config import UserError, load_config
 from benchmark.engine.adoption import adopt_runs
 from benchmark.plan import Run, make_plan
 from benchmark.training import trial as trials_of_a_run
@@ -140,7 +140,7 @@ def test_every_method_has_the_same_budget(prepare: Prepare, tmp_path: Path) -> N
     assert without == ["late"]
     found = tune(targets, Budget(trials=4, studies=2), workspace, HERE, quiet)
     assert [row["budget"] for row in found] == 2 * [
-        {"trials": 4, "studies": 2, "pruning": True, "with_cost": False, "epochs_per_trial": 3}
+        {"trials": 4, "studies": 2, "pairs": 1, "pruning": True, "with_cost": False, "epochs_per_trial": 3}
     ]
     assert [[len(study["trials"]) for study in row["studies"]] for row in found] == [[4, 4], [4, 4]]
     assert all(row["epochs_spent"] <= 4 * 2 * 3 for row in found)
@@ -263,6 +263,18 @@ def test_processes_give_the_same_trials(prepare: Prepare, tmp_path: Path) -> Non
         found.append([[t["values"], t["curve"]] for row in texts for s in row["studies"] for t in s["trials"]])
     assert len(found[0]) == 24
     assert found[0] == found[1]
+
+
+def test_a_study_takes_the_next_seed_and_the_next_pairs(tmp_path: Path) -> None:
+    settings = load_config("demo", {"seeds": 2, "methods": ["early"]})
+    found, _ = targets_of(make_plan(settings, DIGEST, 7, 112), ["early"])
+    studies = studies_of(found[0], Budget(trials=1, studies=3, pairs=4), tmp_path)
+    pairs = settings.branch_groups()
+    assert [{run.seed for run in study.runs} for study in studies] == [{0}, {1}, {0}]
+    assert [[pairs.index(run.backbones) for run in study.runs] for study in studies] == [
+        [0, 1, 2, 3], [4, 5, 0, 1], [2, 3, 4, 5],
+    ]  # fmt: skip
+    assert [study.steps for study in studies] == [48, 48, 48]
 
 
 def test_the_storage_holds_the_studies_under_names_for_people(prepare: Prepare, tmp_path: Path) -> None:
