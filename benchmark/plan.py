@@ -300,12 +300,6 @@ def _fusion_run(
     )
 
 
-def method_settings(run: Run) -> dict[str, Any]:
-    """Return the settings of a fusion run's module, from among its hyperparameters."""
-    prefix = "method."
-    return {name.removeprefix(prefix): v for name, v in run.hyperparameters.items() if name.startswith(prefix)}
-
-
 def _run_id(kind: str, identity: dict[str, Any], seed: int, parents: tuple[str, ...]) -> str:
     return _digest({"code": CODE_SCHEMA, "schema": SCHEMA, "kind": kind, "seed": seed, "parents": parents, **identity})
 

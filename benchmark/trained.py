@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,6 @@ def describe_model(ledger: Ledger, record: Record) -> dict[str, Any]:
     data = ledger.experiment["dataset"]
     size = record.hyperparameters["image_size"]
     method = record.hyperparameters.get("method")
-    prefix = "method."
-    module = {k.removeprefix(prefix): v for k, v in record.hyperparameters.items() if k.startswith(prefix)}
     return {
         "format": FORMAT,
         "run_id": record.run_id,
@@ -94,10 +92,16 @@ def describe_model(ledger: Ledger, record: Record) -> dict[str, Any]:
         "stored_size": data.get("stored_size", size),
         "backbones": record.backbones,
         "method": method,
-        "method_settings": module,
+        "method_settings": module_settings(record.hyperparameters),
         "end_to_end": bool(record.hyperparameters.get("end_to_end")),
         "folds": max(1, len(record.parents) // len(record.backbones)),
     }
+
+
+def module_settings(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a fusion run's module, from among its hyperparameters."""
+    prefix = "method."
+    return {name.removeprefix(prefix): v for name, v in hyperparameters.items() if name.startswith(prefix)}
 
 
 def _is_model(record: Record) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,6 +71,8 @@ def reproduce(
     if engine != "local":
         known = "ray is not part of this version; use local" if engine == "ray" else "use local"
         raise UserError(f"--engine {engine}: {known}")
+    if system_metrics and find_spec("psutil") is None:
+        raise UserError("--system-metrics needs psutil; install it: pip install 'ferfuse[system-metrics]'")
     settings = load_config(profile, overrides(dataset, data_root, seeds, backbones, methods, assignments, arms))
     name = experiment or experiment_name(profile, dataset)
     source = experiment_folder(results_dir, name) if tuned else None

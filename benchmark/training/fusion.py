@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from backbones import BranchOutput
 from benchmark.ledger import artifact_folder
-from benchmark.plan import Run, method_settings, stream
-from benchmark.trained import END_TO_END_WEIGHTS
+from benchmark.plan import Run, stream
+from benchmark.trained import END_TO_END_WEIGHTS, module_settings
 from benchmark.trained import FUSION_WEIGHTS as WEIGHTS
 from benchmark.training.backbone import stored_outputs, trained_backbone
 from benchmark.training.checkpoint import load_tensors, save_tensors, stage_of
@@ -202,7 +202,9 @@ def initial_fusion(run: Run, feature_dims: Sequence[int], workspace: Workspace) 
     """Build a run's fusion module as it starts; the draw depends on seed and branches, not on the method's name."""
     torch.manual_seed(stream(run.seed, "fusion weights", *run.backbones))
     dims, classes = tuple(feature_dims), len(workspace.manifest.classes)
-    return build_method(run.hyperparameters["method"], method_settings(run), dims, classes).to(workspace.device)
+    return build_method(run.hyperparameters["method"], module_settings(run.hyperparameters), dims, classes).to(
+        workspace.device
+    )
 
 
 def _initial_cross_fitted(run: Run, workspace: Workspace) -> tuple[CrossFitted, list[StoredOutputs]]:

@@ -9,7 +9,8 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from benchmark.config import StageSettings, TunedValues
-from benchmark.plan import Run, method_settings
+from benchmark.plan import Run
+from benchmark.trained import module_settings
 from fusion_methods import FUSION_METHODS
 
 RATE_RANGE = 10.0  # the learning rate is searched from a tenth of the profile's to ten times it
@@ -53,7 +54,7 @@ def space_of(run: Run) -> SearchSpace | None:
     else:
         method = FUSION_METHODS.find(run.hyperparameters["method"])
         assert method is not None
-        choices, default = method.search_space, {**optimisation, **method_settings(run)}
+        choices, default = method.search_space, {**optimisation, **module_settings(run.hyperparameters)}
         if not choices:
             return None
     rate = optimisation["learning_rate"]
