@@ -11,10 +11,11 @@ from tabulate import tabulate
 
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, write_json, write_text
-from benchmark.reporting.accuracy import data_name, mean_and_spread
+from benchmark.reporting.accuracy import data_name
 from benchmark.reporting.evidence import Evidence, read_evidence
+from benchmark.reporting.formats import escape_markdown
 from benchmark.reporting.significance import make_significance
-from benchmark.reporting.tables import escape_markdown
+from benchmark.reporting.tables import mean_and_sd
 from benchmark.statistics.paired import paired_t_test
 
 FILES = ("tuning.md", "tuning.json")
@@ -102,8 +103,8 @@ def _page(ledger: Ledger, gains: list[Gain], verdicts: Mapping[str, Mapping[str,
         [
             escape_markdown(gain.title),
             _on_validation(gain.search),
-            mean_and_spread(gain.default),
-            mean_and_spread(gain.tuned),
+            _mean_and_spread(gain.default),
+            _mean_and_spread(gain.tuned),
             f"{gain.difference:+.2f}",
             f"[{gain.interval[0]:+.2f}, {gain.interval[1]:+.2f}]" if len(gain.default) > 1 else "",
             _values(gain.search),
@@ -120,6 +121,11 @@ def _page(ledger: Ledger, gains: list[Gain], verdicts: Mapping[str, Mapping[str,
     ]
     lines = "\n".join(f"- {note}" for note in notes)
     return f"**Default against tuned settings on {data_name(ledger)}**\n\n{grid}\n\n{lines}\n"
+
+
+def _mean_and_spread(percent: list[float]) -> str:
+    mean, sd = mean_and_sd(percent)
+    return f"{mean:.2f}" if sd is None else f"{mean:.2f} ± {sd:.2f}"
 
 
 def _on_validation(search: Mapping[str, Any] | None) -> str:
