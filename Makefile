@@ -27,12 +27,12 @@ running := $(if $(ENGINE),--engine $(ENGINE)) $(if $(DEVICE),--device $(DEVICE))
     $(if $(RETRY_FAILED),--retry-failed) $(if $(ACCEPT),--accept $(ACCEPT))
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev reproduce plan status table1 table2 table3 table4 report power ui tune audit bench test test-slow lint clean
+.PHONY: help install install-dev reproduce plan status table1 table2 table3 table4 report power ui track tune audit bench test test-slow lint clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
 	    || sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1  \2/p' Makefile
-	@echo "Variables: PROFILE DATASET DATA_ROOT EXPERIMENT SEEDS METHODS BACKBONES ARMS PLUGIN SET ACCEPT ENGINE DEVICE WORKERS RETRY_FAILED TORCH PYTHON"
+	@echo "Variables: PROFILE DATASET DATA_ROOT EXPERIMENT SEEDS METHODS BACKBONES ARMS PLUGIN SET ACCEPT TUNED TRIALS STUDIES ENGINE DEVICE WORKERS RETRY_FAILED TORCH PYTHON"
 
 install: $(BIN)/.installed ## Set up .venv
 
@@ -50,7 +50,7 @@ $(BIN)/.installed-dev: $(BIN)/.installed
 	@touch $@
 
 reproduce: $(BIN)/.installed ## Run whatever is not finished, print Tables 1 and 2
-	@$(BIN)/ferfuse reproduce $(chosen) $(settings) $(running)
+	@$(BIN)/ferfuse reproduce $(chosen) $(settings) $(if $(TUNED),--tuned) $(running)
 
 plan: $(BIN)/.installed ## List the runs, which are finished, and what time and memory the others will take
 	@$(BIN)/ferfuse plan $(chosen) $(settings) $(if $(DEVICE),--device $(DEVICE))
@@ -85,8 +85,14 @@ table4: $(BIN)/.installed ## Print Table 4, fusion and its controls (ARMS=contro
 bench: $(BIN)/.installed ## Measure speed against the plain way of the same work
 	@$(BIN)/ferfuse bench $(if $(DEVICE),--device $(DEVICE))
 
-tune:
-	@echo "make $@: not part of this version; it has no ferfuse $@ yet" >&2; exit 2
+tune: $(BIN)/.installed ## Search each method's settings on validation (METHODS, TRIALS, STUDIES), then TUNED=1 uses them
+	@$(BIN)/ferfuse tune $(chosen) $(if $(DATASET),--dataset $(DATASET)) $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)") \
+	    $(if $(METHODS)$(TUNE_BACKBONES),$(if $(METHODS),--method $(METHODS)) $(if $(TUNE_BACKBONES),--backbone $(TUNE_BACKBONES)),--all) \
+	    $(if $(TRIALS),--trials $(TRIALS)) $(if $(STUDIES),--studies $(STUDIES)) $(if $(PLUGIN),--plugin $(PLUGIN)) \
+	    $(foreach pair,$(SET),--set $(pair)) $(if $(DEVICE),--device $(DEVICE))
+
+track: $(BIN)/.installed ## Write whatever MLflow lacks of an experiment
+	@$(BIN)/ferfuse track --sync --experiment $(EXPERIMENT)
 
 test: $(BIN)/.installed-dev ## Run the tests: no network, no GPU, under ten minutes on two cores
 	@$(BIN)/python -m pytest

@@ -106,6 +106,13 @@ class StageSettings(_Section):
     warmup: Annotated[float, Field(ge=0)] = 0.0
 
 
+class TunedValues(_Section):
+    """What tuning chose for one method or backbone: its own settings, and those of its optimisation."""
+
+    settings: dict[str, bool | int | float | str] = {}
+    stage: dict[str, int | float] = {}
+
+
 class ArmRuns(_Section):
     """Fusion methods, and the groups of backbones that they are run on."""
 
@@ -125,7 +132,7 @@ class Settings(_Section):
 
     `folds` is the number of parts that `features=cross-fitted` cuts the training images into. `arms` names further
     sets of runs, `with_arms` those that are done. `precision` is that of the backbones' arithmetic: bfloat16 is what a
-    GPU is fast at, float32 gives the reference numbers.
+    GPU is fast at, float32 gives the reference numbers. `tuned` overrides settings of single methods and backbones.
     """
 
     profile: str
@@ -143,6 +150,7 @@ class Settings(_Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     arms: dict[str, Arm] = {}
     with_arms: list[str] = []
+    tuned: dict[str, TunedValues] = {}
 
     @field_validator("backbones", "methods")
     @classmethod
@@ -202,7 +210,8 @@ class Settings(_Section):
     def context(self, dataset_digest: str) -> dict[str, Any]:
         """Return what all runs of one experiment have in common; runs of two contexts make no table."""
         stages = {name: getattr(self, name).model_dump() for name in STAGES}
-        return {**self.shared(dataset_digest), **stages, "weights": self.weights}
+        tuned = {"tuned": {name: values.model_dump() for name, values in self.tuned.items()}} if self.tuned else {}
+        return {**self.shared(dataset_digest), **stages, "weights": self.weights, **tuned}
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

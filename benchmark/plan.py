@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,9 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from backbones import BranchOutput, build_backbone, find_backbone, resolve_backbone, split_replicate
 from backbones.weights import find_weights
-from benchmark.config import Settings, UserError
+from benchmark.config import Settings, StageSettings, UserError
 from benchmark.ledger import SCHEMA
-from fusion_methods import FusionSpec, build_fusion, resolve_fusion
+from fusion_methods import FusionSpec, build_method, resolve_fusion
 
 CODE_SCHEMA = 2  # raise when the same settings give other numbers
 STEP_COST = 2_000_000  # multiply-adds an image that a training step costs whatever the network, measured on CPUs
@@ -119,7 +119,7 @@ def make_plan(settings: Settings, dataset_digest: str, num_classes: int, images:
     context = Context(settings.shared(dataset_digest), images)
     try:
         networks = {text: _network(text, settings, num_classes) for text in settings.all_backbones()}
-        cells = [(group, resolve_fusion(method)) for group, method in settings.fusion_grid()]
+        cells = [(group, _tuned(resolve_fusion(method), settings)) for group, method in settings.fusion_grid()]
         heads = _heads(cells, networks, num_classes)
     except ValueError as error:
         raise UserError(str(error)) from error
@@ -153,9 +153,25 @@ def _heads(
         branches = [networks[name] for name in group]
         key = (spec.text, *((branch.feature_dim, branch.map_shape) for branch in branches))
         if key not in measured:
-            measured[key] = _head(spec.text, branches, num_classes)
+            measured[key] = _head(spec, branches, num_classes)
         heads[group, spec.text] = measured[key]
     return heads
+
+
+def _tuned(spec: FusionSpec, settings: Settings) -> FusionSpec:
+    """Give a method the settings that tuning chose for it; tables still call it by its own spec."""
+    values = settings.tuned.get(spec.text)
+    if values is None:
+        return spec
+    if unknown := [name for name in values.settings if name not in spec.module.settings]:
+        raise UserError(f"tuned values of {spec.text}: it has no setting '{unknown[0]}'; tune it again")
+    return replace(spec, module=replace(spec.module, settings={**spec.module.settings, **values.settings}))
+
+
+def _stage(settings: Settings, stage: StageSettings, name: str) -> StageSettings:
+    """Return how a method or backbone is optimised: as its stage says, unless tuning chose otherwise."""
+    values = settings.tuned.get(name)
+    return StageSettings(**{**stage.model_dump(), **values.stage}) if values else stage
 
 
 def _network(text: str, settings: Settings, num_classes: int) -> Network:
@@ -186,9 +202,10 @@ def _network(text: str, settings: Settings, num_classes: int) -> Network:
     )
 
 
-def _head(text: str, networks: Sequence[Network], num_classes: int) -> Head:
+def _head(spec: FusionSpec, networks: Sequence[Network], num_classes: int) -> Head:
     """Run a fusion module on one image, to check that it fits its branches and to count what it costs."""
-    module = build_fusion(text, tuple(network.feature_dim for network in networks), num_classes).eval()
+    dims = tuple(network.feature_dim for network in networks)
+    module = build_method(spec.method.name, spec.module.settings, dims, num_classes).eval()
     branches = [
         BranchOutput(
             torch.rand(1, network.feature_dim),
@@ -199,9 +216,11 @@ def _head(text: str, networks: Sequence[Network], num_classes: int) -> Head:
     ]
     scores, macs = _count(module, branches)
     if scores.shape != (1, num_classes):
-        raise UserError(f"fusion method '{text}' returns {tuple(scores.shape)} for one image, not (1, {num_classes})")
+        raise UserError(
+            f"fusion method '{spec.text}' returns {tuple(scores.shape)} for one image, not (1, {num_classes})"
+        )
     return Head(
-        title=resolve_fusion(text).title,
+        title=spec.title,
         parameters=sum(p.numel() for p in module.parameters()),
         macs=macs,
         batch_dependent=bool(getattr(module, "batch_dependent", False)),
@@ -218,7 +237,7 @@ def _count(network: nn.Module, inputs: Any) -> tuple[Any, int]:
 def _backbone_run(network: Network, place: tuple[int, int], settings: Settings, context: Context) -> Run:
     """Return the run of a backbone in its place, (seed, fold); fold 0 learns from all training images."""
     seed, fold = place
-    stage = settings.backbone_stage
+    stage = _stage(settings, settings.backbone_stage, network.spec)
     _, replicate = split_replicate(network.spec)
     kind = "fold" if fold else "backbone"
     hyperparameters: dict[str, Any] = {
@@ -251,7 +270,7 @@ def _fusion_run(
     cell: tuple[tuple[str, ...], FusionSpec], parents: Sequence[Run], head: Head, settings: Settings, context: Context
 ) -> Run:
     group, spec = cell
-    stage = settings.joint_stage if spec.end_to_end else settings.fusion_stage
+    stage = _stage(settings, settings.joint_stage if spec.end_to_end else settings.fusion_stage, spec.text)
     hyperparameters = {
         **context.shared,
         **stage.model_dump(),

@@ -19,6 +19,7 @@ from fusion_methods._registry import (
     FusionMethod,
     FusionSpec,
     build_fusion,
+    build_method,
     register_fusion,
     resolve_fusion,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "FusionMethod",
     "FusionSpec",
     "build_fusion",
+    "build_method",
     "load_entry_points",
     "load_plugin",
     "register_fusion",

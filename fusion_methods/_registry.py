@@ -131,7 +131,15 @@ def resolve_fusion(text: str) -> FusionSpec:
 def build_fusion(text: str, feature_dims: tuple[int, ...], num_classes: int) -> nn.Module:
     """Build the module of a spec for branches of these feature sizes; a misfit is a `ValueError`."""
     spec = resolve_fusion(text)
-    limit = getattr(spec.method.build, "max_branches", None)
+    return build_method(spec.method.name, spec.module.settings, feature_dims, num_classes)
+
+
+def build_method(name: str, settings: dict[str, Any], feature_dims: tuple[int, ...], num_classes: int) -> nn.Module:
+    """Build the module of a registered method with all of its settings given; a misfit is a `ValueError`."""
+    method = FUSION_METHODS.find(name)
+    if method is None:
+        raise FUSION_METHODS.unknown(name)
+    limit = getattr(method.build, "max_branches", None)
     if limit is not None and len(feature_dims) > limit:
-        raise ValueError(f"{spec.method.name} takes {limit} branches, not {len(feature_dims)}")
-    return spec.method.build(feature_dims, num_classes, **spec.module.settings)
+        raise ValueError(f"{name} takes {limit} branches, not {len(feature_dims)}")
+    return method.build(feature_dims, num_classes, **settings)

@@ -26,11 +26,12 @@ def test_fusion_methods_do_not_know_each_other() -> None:
         assert not [name for name in methods if f"fusion_methods.{name} " in text.replace("\n", " ")], path
 
 
-def test_only_tracking_imports_mlflow() -> None:
+@pytest.mark.parametrize(("library", "room"), [("mlflow", "benchmark/tracking/"), ("optuna", "benchmark/tuning/")])
+def test_one_room_imports_it(library: str, room: str) -> None:
     users = {
         path.relative_to(ROOT).as_posix()
-        for room in ("backbones", "fusion_methods", "benchmark")
-        for path in (ROOT / room).rglob("*.py")
-        if "import mlflow" in path.read_text(encoding="utf-8") or "from mlflow" in path.read_text(encoding="utf-8")
+        for package in ("backbones", "fusion_methods", "benchmark")
+        for path in (ROOT / package).rglob("*.py")
+        if any(f"{word} {library}" in path.read_text(encoding="utf-8") for word in ("import", "from"))
     }
-    assert users == {"benchmark/tracking.py"}
+    assert {user for user in users if user.startswith(room)} == users != set()

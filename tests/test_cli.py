@@ -121,7 +121,7 @@ def test_tables_are_printed_and_written(finished: Path) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own use of SQLAlchemy
 def test_mlflow_holds_a_parent_and_a_child_for_each_run(finished: Path, ledger: Ledger) -> None:
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{finished / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("ferfuse/demo")
+    experiment = client.get_experiment_by_name("ferfuse demo synthetic")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     by_id = {run.data.tags["ferfuse.run_id"]: run for run in runs}
@@ -131,8 +131,39 @@ def test_mlflow_holds_a_parent_and_a_child_for_each_run(finished: Path, ledger: 
     for record in ledger.records:
         run = by_id[record.run_id]
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
-        assert run.data.metrics["test_accuracy"] == record.metrics["validation_selected"]["accuracy"]
+        assert run.data.metrics["test/accuracy"] == record.metrics["validation_selected"]["accuracy"]
         assert run.data.params["seed"] == "0"
+
+
+def test_a_model_is_asked_and_the_mirror_is_complete(finished: Path, ledger: Ledger) -> None:
+    image = next(finished.glob("data/synthetic/*/Image/aligned/test_0001_aligned.jpg"))
+    early = next(record for record in ledger.records if record.method == "early")
+    said = json.loads(ferfuse("predict", "--json", "--run", early.run_id[:12], image, folder=finished).stdout)
+    (row,) = said["predictions"]
+    expected = probabilities(ledger.predictions(early.run_id)).loc["test_0001.jpg"]
+    classes = ledger.experiment["dataset"]["classes"]
+    assert [row[name] for name in classes] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert said["synthetic"] is True
+    counted = json.loads(ferfuse("track", "--json", folder=finished).stdout)
+    assert (counted["held"], counted["runs"], counted["written"]) == (7, 7, 0)
+
+
+@pytest.mark.slow
+def test_tuned_settings_make_an_experiment_of_their_own(finished: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(finished, tmp_path / "copy"))
+    fault = ferfuse("reproduce", *SETTINGS, "--tuned", folder=folder, status=2)
+    assert "run `ferfuse tune --experiment demo` first" in fault.stderr
+    words = ["--method", "early", "late", "--trials", "3", "--studies", "2", "--workers", "1"]
+    tuned = ferfuse("tune", *words, "--json", folder=folder)
+    assert [row["trials"] for row in json.loads(tuned.stdout)] == [6]
+    assert "late has nothing to tune" in tuned.stderr
+    done = ferfuse("reproduce", *SETTINGS, "--tuned", "--workers", "1", "--no-track", folder=folder)
+    assert "Default against tuned settings" in done.stdout
+    assert "as are the settings (tuned)" in done.stdout
+    records = load_ledger(folder / "results" / "demo-tuned").records
+    default = {record.run_id for record in load_ledger(folder / "results" / "demo").records}
+    assert {record.method for record in records if record.run_id not in default} <= {"early"}
+    assert (folder / "reports" / "demo-tuned" / "tuning.md").is_file()
 
 
 def readme_plugin() -> str:

@@ -17,7 +17,18 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-MANY = ("--backbones", "--methods", "--plugin", "--set", "--arms", "--accept", "--plant", "--share")
+MANY = (
+    "--backbones",
+    "--methods",
+    "--method",
+    "--backbone",
+    "--plugin",
+    "--set",
+    "--arms",
+    "--accept",
+    "--plant",
+    "--share",
+)
 
 
 def spread_lists(arguments: list[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,7 @@ from benchmark.cli.options import (
 )
 from benchmark.config import UserError, load_config, nearest
 from benchmark.ledger import experiment_folder, load_ledger
+from benchmark.tuned import read_searches, read_tuned, select
 
 if TYPE_CHECKING:
     from benchmark.engine.outcomes import Summary
@@ -54,6 +56,9 @@ def reproduce(
     assignments: Assignments = None,
     arms: Arms = None,
     accept: Accept = None,
+    tuned: Annotated[
+        bool, typer.Option("--tuned", help="Use what `ferfuse tune` chose; in an own experiment.")
+    ] = False,
     engine: Annotated[str, typer.Option(help="local, or ray (on RAY_ADDRESS where that is set).")] = "local",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda (every GPU), or one as in cuda:1.")] = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes side by side; 0 chooses.")] = 0,
@@ -66,6 +71,7 @@ def reproduce(
         float, typer.Option(min=0, help="Training time between two checkpoints of a run, at least.")
     ] = 20.0,
     track: Annotated[bool, typer.Option(help="Mirror the runs into MLflow.")] = True,
+    system_metrics: Annotated[bool, typer.Option(help="Log the machine's load into MLflow; needs psutil.")] = False,
     results_dir: ResultsDir = Path("results"),
     reports_dir: ReportsDir = Path("reports"),
     data_dir: DataDir = Path("data"),
@@ -76,12 +82,21 @@ def reproduce(
     """
     from benchmark.engine.experiment import Request, run_experiment
     from benchmark.engine.progress import TerminalProgress
+    from benchmark.tracking.live import LiveMirror, MirrorOptions
 
     if engine not in ENGINES:
         raise UserError(f"no engine named '{engine}'; {nearest(engine, ENGINES)}")
+    if system_metrics and find_spec("psutil") is None:
+        raise UserError("--system-metrics needs psutil; install it: pip install 'ferfuse[system-metrics]'")
     asked = overrides(dataset, data_root, seeds, backbones, methods, assignments, arms)
     settings = load_config(profile, asked | ({"data.accept": accept} if accept else {}))
     name = experiment or experiment_name(profile, dataset)
+    source = experiment_folder(results_dir, name) if tuned else None
+    if source is not None:
+        settings = settings.model_copy(
+            update={"tuned": select(read_tuned(source), [*settings.methods, *settings.backbones])}
+        )
+        name = f"{name}-tuned"
     request = Request(
         settings=settings,
         experiment=name,
@@ -96,12 +111,16 @@ def reproduce(
         retry_failed=retry_failed,
         deterministic=deterministic,
         checkpoint_seconds=checkpoint_seconds,
+        source=source,
     )
-    progress = TerminalProgress(request, track)
-    with progress:
-        summary = run_experiment(request, progress)
-    _tell_failures(summary)
-    _print_report(experiment_folder(results_dir, name), reports_dir)
+    options = MirrorOptions(request.folder, reports_dir / name, request.plugins, system_metrics)
+    with LiveMirror(options) as mirror:
+        with TerminalProgress(request, mirror if track else None) as progress:
+            summary = run_experiment(request, progress)
+        _tell_failures(summary)
+        _print_report(request.folder, reports_dir)
+        if source is not None:
+            _print_tuning(source, request.folder, reports_dir)
     if summary.done == 0 and not summary.failures and not summary.failed_before:
         typer.echo(f"All {summary.runs} runs of experiment '{name}' were finished already; nothing to do.")
     if summary.failures or summary.failed_before:
@@ -145,6 +164,19 @@ def _tell_failures(summary: Summary) -> None:
             f"{summary.failed_before} runs failed before and were left alone: `ferfuse status` says why, "
             "--retry-failed does them again",
             err=True,
+        )
+
+
+def _print_tuning(source: Path, folder: Path, reports_dir: Path) -> None:
+    """Write and show default against tuned settings, where the defaults have been run."""
+    from benchmark.reporting.tuning import write_tuning_table
+
+    default, tuned = load_ledger(source), load_ledger(folder)
+    if default.of_kind("fusion"):
+        typer.echo(write_tuning_table(default, tuned, read_searches(source), reports_dir))
+    else:
+        typer.echo(
+            f"`ferfuse reproduce --experiment {source.name}` first: then default and tuned settings are compared."
         )
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from benchmark.config import UserError
+
 LONGEST_SIDE = 10_000  # pixels; a larger image is not decoded
 THUMBNAIL = 32  # pixels
 _ROWS = 250  # images of one task
@@ -68,14 +70,30 @@ def scan(files: Sequence[Path], target: Target) -> np.ndarray:
         return np.concatenate([*pool.map(_scan_rows, parts, starts, repeat(target))])
 
 
+def decode(content: bytes, name: str, size: int) -> np.ndarray:
+    """Decode one image as `scan` does: (size, size, 3) RGB, resized with antialiasing where its size differs.
+
+    Raises:
+        UserError: it cannot be read; the message calls it by `name`.
+    """
+    try:
+        return _at_size(_decoded(content, np.zeros(1, FACTS)), size)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{name} cannot be read as an image ({' '.join(str(error).split())}); give another") from error
+
+
+def _at_size(pixels: Image.Image, size: int) -> np.ndarray:
+    if pixels.size != (size, size):
+        pixels = pixels.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(pixels)
+
+
 def _scan_rows(files: Sequence[Path], start: int, target: Target) -> np.ndarray:
     facts = np.zeros(len(files), FACTS)
     decoded = np.zeros((len(files), target.size, target.size, 3), np.uint8)
     for row, pixels in enumerate(_examined(files, facts)):
         if pixels is not None:
-            if pixels.size != (target.size, target.size):
-                pixels = pixels.resize((target.size, target.size), Image.Resampling.BILINEAR)
-            decoded[row] = np.asarray(pixels)
+            decoded[row] = _at_size(pixels, target.size)
     handle = os.open(target.path, os.O_WRONLY)
     try:
         os.pwrite(handle, decoded.tobytes(), target.offset + start * decoded[0].nbytes)

@@ -24,7 +24,7 @@ def stored_images(manifest: Manifest, image_size: int, data_dir: Path) -> Path:
         UserError: an image cannot be read; the message names it.
     """
     digest = manifest.content_digest(data_dir / "store")
-    path = data_dir / "store" / f"{digest}-{_stored_size(manifest, image_size)}.npy"
+    path = data_dir / "store" / f"{digest}-{stored_size(manifest, image_size)}.npy"
     with FileLock(f"{path}.lock"):
         if not path.is_file():
             _decode_all(manifest, image_size, path)
@@ -37,7 +37,7 @@ def image_facts(manifest: Manifest, image_size: int, data_dir: Path) -> np.ndarr
     Unlike `stored_images` this goes on where images are damaged: their facts say so, and no array is kept.
     """
     digest = manifest.content_digest(data_dir / "store")
-    path = data_dir / "store" / f"{digest}-{_stored_size(manifest, image_size)}.npy"
+    path = data_dir / "store" / f"{digest}-{stored_size(manifest, image_size)}.npy"
     with FileLock(f"{path}.lock"):
         if not _facts_file(path).is_file():
             try:
@@ -57,7 +57,7 @@ def _facts_file(path: Path) -> Path:
 def _decode_all(manifest: Manifest, image_size: int, path: Path) -> None:
     partial = path.with_suffix(".partial")
     try:
-        facts = scan(manifest.files, new_target(partial, len(manifest), _stored_size(manifest, image_size)))
+        facts = scan(manifest.files, new_target(partial, len(manifest), stored_size(manifest, image_size)))
         unfinished = path.with_suffix(".facts.npz")
         np.savez(unfinished, facts=facts)
         unfinished.replace(_facts_file(path))
@@ -73,7 +73,7 @@ def _decode_all(manifest: Manifest, image_size: int, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _stored_size(manifest: Manifest, image_size: int) -> int:
+def stored_size(manifest: Manifest, image_size: int) -> int:
     """Return the size asked for, or that of the first readable image where it is smaller."""
     for file in manifest.files:
         try:

@@ -18,6 +18,7 @@ import numpy as np
 from benchmark.config import Settings, UserError, restore_settings
 from benchmark.data.gate import describe_data
 from benchmark.data.manifest import Manifest
+from benchmark.data.store import stored_size
 from benchmark.engine.outcomes import Request
 from benchmark.ledger import read_experiment
 
@@ -78,6 +79,7 @@ def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, 
             "title": manifest.title,
             "digest": digest,
             "synthetic": manifest.synthetic,
+            "stored_size": stored_size(manifest, request.settings.data.image_size),
             "classes": list(manifest.classes),
             "images": {
                 name: np.bincount(manifest.labels[rows], minlength=len(manifest.classes)).tolist()
@@ -125,7 +127,7 @@ def refuse_mixture(request: Request, earlier: dict[str, Any] | None, digest: str
     then, now = earlier["dataset"]["digest"], digest
     before = restore_settings(earlier["settings"], request.folder).context(then)
     asked = request.settings.context(now)
-    different = [name for name in asked if asked[name] != before[name]]
+    different = [name for name in {**before, **asked} if asked.get(name) != before.get(name)]
     raise UserError(
         f"experiment '{request.experiment}' was run with other settings ({', '.join(different)}); "
         f"choose another --experiment NAME, or delete {request.folder}"

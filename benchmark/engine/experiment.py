@@ -13,6 +13,7 @@ from benchmark.data.gate import pass_gate
 from benchmark.data.manifest import Manifest
 from benchmark.data.sources import open_dataset
 from benchmark.data.store import stored_images
+from benchmark.engine.adoption import adopt_runs
 from benchmark.engine.catalogue import load_plugins
 from benchmark.engine.claims import experiment_claim
 from benchmark.engine.description import code_digest, describe, plan_key, refuse_mixture
@@ -75,6 +76,8 @@ def run_experiment(request: Request, progress: Progress, priority: Priority = de
     workspace.split(0)  # a class that cannot be split is the user's to know before anything runs
     with experiment_claim(request.folder):
         refuse_mixture(request, read_experiment(request.folder), digest)
+        if request.source is not None:
+            adopt_runs([run.run_id for run in plan], request.source, request.folder)
         write_plan(request.folder, plan)
         write_experiment(request.folder, describe(request, manifest, digest, {"key": key, "runs": plan}))
     to_do, failed_before = _left_to_do(request, plan)
@@ -176,6 +179,24 @@ def finished_runs(request: Request) -> tuple[list[Run], Workspace]:
     refuse_mixture(request, read_experiment(request.folder), digest)
     runs = [run for run in _make_plan(request, manifest, digest) if is_finished(request.folder, run.run_id)]
     return runs, _open_workspace(request, manifest, digest)
+
+
+def keep_end_to_end_weights(
+    results_dir: Path, experiment: str, data_dir: Path, run_id: str, plugins: tuple[Path, ...]
+) -> None:
+    """Train an end-to-end run again, which gives the same network, and keep its weights this time.
+
+    Raises:
+        UserError: the data or the plug-ins are not those that it was trained with.
+    """
+    from benchmark.training.fusion import keep_weights
+
+    request = finished_request(results_dir, experiment, data_dir, "cpu", plugins)
+    runs, workspace = finished_runs(request)
+    found = next((run for run in runs if run.run_id == run_id), None)
+    if found is None:
+        raise UserError(f"run {run_id} cannot be repeated with this code and these plug-ins; choose another by --run")
+    keep_weights(found, workspace)
 
 
 def _open_workspace(request: Request, manifest: Manifest, digest: str) -> Workspace:

@@ -67,6 +67,7 @@ class Request:
         retry_failed: do runs again that failed before.
         deterministic: have a GPU add in a fixed order, which costs time.
         checkpoint_seconds: training time between two checkpoints of a run, at least.
+        source: the folder of an experiment whose finished runs are taken over where they are the same.
     """
 
     settings: Settings
@@ -82,6 +83,7 @@ class Request:
     retry_failed: bool = False
     deterministic: bool = False
     checkpoint_seconds: float = 20.0
+    source: Path | None = None
 
     @property
     def folder(self) -> Path:

@@ -1,4 +1,4 @@
-"""Progress of an experiment on the terminal, and the mirror of each finished run in MLflow."""
+"""Progress of an experiment on the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmark.ledger import Record
 if TYPE_CHECKING:
     from benchmark.engine.outcomes import Failure, Request
     from benchmark.plan import Run
-    from benchmark.tracking import Tracker
+    from benchmark.tracking.live import LiveMirror
 
 LINES_APART = 15.0  # seconds between two lines where the output is no terminal
 
@@ -24,11 +24,12 @@ LINES_APART = 15.0  # seconds between two lines where the output is no terminal
 class TerminalProgress:
     """Show a bar with an estimate on a terminal, a line now and then elsewhere; all of it on standard error.
 
-    The estimate weighs a run by its multiply-adds, so that it holds from the first large run on.
+    The estimate weighs a run by its multiply-adds, so that it holds from the first large run on. A mirror is started
+    once there is something to do.
     """
 
-    def __init__(self, request: Request, track: bool) -> None:
-        self.request, self.track = request, track
+    def __init__(self, request: Request, mirror: LiveMirror | None) -> None:
+        self.request, self.mirror = request, mirror
         self.console = Console(stderr=True)
         self.bar = Progress(
             TextColumn("{task.description}"),
@@ -39,7 +40,6 @@ class TerminalProgress:
             console=self.console,
             disable=not self.console.is_terminal,
         )
-        self.tracker: Tracker | None = None
         self.total = self.spent = 0.0
         self.count = self.ended_runs = 0
         self.started = self.last_line = time.monotonic()
@@ -51,11 +51,11 @@ class TerminalProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bar.stop()
-        if self.tracker is not None:
-            self.tracker.close(finished=error is None)
 
     def planned(self, runs: Sequence[Run], to_do: Sequence[Run]) -> None:
         """Tell how much there is to do."""
+        if self.mirror is not None and to_do:
+            self.mirror.start()
         self.total, self.count = sum(run.cost for run in to_do), len(to_do)
         self.started = self.last_line = time.monotonic()
         self._say(f"Experiment '{self.request.experiment}': {len(to_do)} runs to do of {len(runs)}")
@@ -63,7 +63,7 @@ class TerminalProgress:
         self.task = self.bar.add_task("runs", total=len(to_do), left="")
 
     def ended(self, run: Run, outcome: Record | Failure) -> None:
-        """Count a run, mirror its record, and tell how long the rest will take."""
+        """Count a run, and tell how long the rest will take."""
         self.spent += run.cost
         self.ended_runs += 1
         left = self._left()
@@ -73,15 +73,8 @@ class TerminalProgress:
         elif not self.console.is_terminal and self._line_is_due():
             accuracy = 100 * outcome.metrics["validation_selected"]["accuracy"]
             self._say(f"{self.ended_runs}/{self.count} runs, {left}; last: {run.label}, {accuracy:.1f} %")
-        if self.track and isinstance(outcome, Record):
-            self._mirror(outcome)
-
-    def _mirror(self, record: Record) -> None:
-        from benchmark.tracking import Tracker
-
-        if self.tracker is None:
-            self.tracker = Tracker(self.request.folder, warn=self._say)
-        self.tracker.log(record)
+        if self.mirror is not None and (fault := self.mirror.fault()):
+            self._say(fault)
 
     def _left(self) -> str:
         if self.spent == 0 or self.ended_runs == self.count:

@@ -170,8 +170,13 @@ def title_line(what: str, ledger: Ledger, rows: Sequence[Row]) -> str:
     return (
         f"{what}: test accuracy on {data_name(ledger)} ({sum(ledger.experiment['dataset']['images']['test'])} test "
         f"images), profile {ledger.experiment['settings']['profile']}, {seeds} seed{'s' if seeds != '1' else ''}, "
-        "epoch selected on validation"
+        f"epoch selected on validation{', as are the settings (tuned)' if is_tuned(ledger) else ''}"
     )
+
+
+def is_tuned(ledger: Ledger) -> bool:
+    """Tell whether settings of single methods or backbones were chosen by tuning."""
+    return bool(ledger.experiment["settings"].get("tuned"))
 
 
 def data_name(ledger: Ledger) -> str:

@@ -13,13 +13,14 @@ from backbones import BranchOutput, build_backbone, split_replicate
 from backbones.weights import load_weights
 from benchmark.ledger import artifact_folder
 from benchmark.plan import Run, stream
+from benchmark.trained import BACKBONE_WEIGHTS as WEIGHTS
 from benchmark.training.checkpoint import DamagedError, load_tensors, save_tensors, stage_of
 from benchmark.training.fit import Outcome, fit
 from benchmark.training.images import EVALUATION_BATCH, image_task
 from benchmark.training.resume import execution_of
 from benchmark.training.workspace import Workspace, batches_of
 
-WEIGHTS, OUTPUTS, MAPS = "weights.safetensors", "outputs.safetensors", "maps.safetensors"
+OUTPUTS, MAPS = "outputs.safetensors", "maps.safetensors"
 
 
 class LostWeightsError(RuntimeError):

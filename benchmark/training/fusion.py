@@ -13,15 +13,16 @@ from torch import Tensor, nn
 from backbones import BranchOutput
 from benchmark.ledger import artifact_folder
 from benchmark.plan import Run, stream
+from benchmark.trained import END_TO_END_WEIGHTS, module_settings
+from benchmark.trained import FUSION_WEIGHTS as WEIGHTS
 from benchmark.training.backbone import branch_output, stored_outputs, trained_backbone
 from benchmark.training.checkpoint import DamagedError, load_tensors, save_tensors, stage_of
 from benchmark.training.fit import Batches, Outcome, Scores, Task, fit
 from benchmark.training.images import image_task, predict_images
 from benchmark.training.resume import checkpoint_path, execution_of
 from benchmark.training.workspace import Workspace, batches_of, epoch_order
-from fusion_methods import build_fusion
+from fusion_methods import build_method
 
-WEIGHTS = "fusion.safetensors"
 Predict = Callable[[np.ndarray, int], np.ndarray]
 
 
@@ -163,9 +164,16 @@ def train_cross_fitted(run: Run, workspace: Workspace) -> Outcome:
 
 def train_end_to_end(run: Run, workspace: Workspace) -> Outcome:
     """Train backbones and fusion method together, the backbones starting from their stage-1 weights."""
-    network = _initial_end_to_end(run, workspace)
+    network = initial_end_to_end(run, workspace)
     task = image_task(run, workspace, int(run.hyperparameters["batch_size"]))
     return fit(network, task, stage_of(run), execution_of(run, workspace))
+
+
+def keep_weights(run: Run, workspace: Workspace) -> None:
+    """Leave the weights of an end-to-end run as an artifact, unless they are there: it is trained again."""
+    path = artifact_folder(workspace.experiment, run.run_id) / END_TO_END_WEIGHTS
+    if not path.is_file():
+        save_tensors(train_end_to_end(run, workspace).state, path)
 
 
 def trained_predictor(run: Run, workspace: Workspace) -> Predict:
@@ -175,7 +183,7 @@ def trained_predictor(run: Run, workspace: Workspace) -> Predict:
     it is repeated, which gives the same network.
     """
     if run.stage == "joint":
-        joint = _initial_end_to_end(run, workspace)
+        joint = initial_end_to_end(run, workspace)
         task = image_task(run, workspace, int(run.hyperparameters["batch_size"]))
         joint.load_state_dict(fit(joint, task, stage_of(run)).state)
         return lambda rows, batch: predict_images(joint.eval(), workspace, rows, batch)
@@ -203,8 +211,10 @@ def _kept_weights(run: Run, workspace: Workspace, train: Callable[[Run, Workspac
 def initial_fusion(run: Run, feature_dims: Sequence[int], workspace: Workspace) -> nn.Module:
     """Build a run's fusion module as it starts; the draw depends on seed and branches, not on the method's name."""
     torch.manual_seed(stream(run.seed, "fusion weights", *run.backbones))
-    assert run.method is not None
-    return build_fusion(run.method, tuple(feature_dims), len(workspace.manifest.classes)).to(workspace.device)
+    dims, classes = tuple(feature_dims), len(workspace.manifest.classes)
+    return build_method(run.hyperparameters["method"], module_settings(run.hyperparameters), dims, classes).to(
+        workspace.device
+    )
 
 
 def _initial_cross_fitted(run: Run, workspace: Workspace) -> tuple[CrossFitted, list[StoredOutputs]]:
@@ -219,7 +229,8 @@ def _initial(run: Run, workspace: Workspace, fold: int = 0) -> tuple[nn.Module, 
     return network, outputs.with_maps() if getattr(network, "uses_maps", False) else outputs
 
 
-def _initial_end_to_end(run: Run, workspace: Workspace) -> EndToEnd:
+def initial_end_to_end(run: Run, workspace: Workspace) -> EndToEnd:
+    """Build an end-to-end run's network as it starts: the backbones trained alone, and the fusion module."""
     backbones = [trained_backbone(i, spec, workspace) for i, spec in _parents(run)]
     dims = [int(backbone.feature_dim) for backbone in backbones]  # type: ignore[arg-type]
     return EndToEnd(backbones, initial_fusion(run, dims, workspace), workspace.settings.precision)

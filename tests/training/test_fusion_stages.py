@@ -9,44 +9,14 @@ import pytest
 import torch
 
 from benchmark.audit.batch_dependence import DEPENDS, INDEPENDENT, audit_run
-from benchmark.config import Settings, UserError, load_config
+from benchmark.config import Settings, UserError
 from benchmark.engine.experiment import Request, finished_runs, run_experiment
-from benchmark.ledger import Record, load_ledger
+from benchmark.ledger import load_ledger
 from benchmark.plan import Run
 from benchmark.training import fusion
 from benchmark.training.backbone import stored_outputs, trained_backbone
 from benchmark.training.workspace import Workspace, epoch_order
-from tests.conftest import TINY
-
-METHODS = [
-    "late",
-    "early",
-    "early:partner=shuffled",
-    "early:features=cross-fitted",
-    "late:features=cross-fitted",
-    "attention-fusion:axis=spatial",
-    "attention-fusion:axis=batch",
-    "joint",
-]
-
-
-class Quiet:
-    def planned(self, runs: object, to_do: object) -> None:
-        pass
-
-    def ended(self, run: Run, outcome: object) -> None:
-        assert isinstance(outcome, Record), outcome
-
-
-@pytest.fixture(scope="module")
-def request_(tmp_path_factory: pytest.TempPathFactory) -> Request:
-    folder = tmp_path_factory.mktemp("stages")
-    settings = load_config(
-        "demo", {**TINY, "methods": METHODS, "data.image_size": 48, "backbones": ["resnet18", "resnet18#2"]}
-    )
-    request = Request(settings, "stages", folder / "results", folder / "data", device="cpu", workers=1)
-    run_experiment(request, Quiet())
-    return request
+from tests.training.conftest import METHODS, Quiet
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,113 @@
+"""Commands about what a finished experiment is used for: track (browse its runs in MLflow), predict (ask a model)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.application import app
+from benchmark.cli.options import (
+    AsJson,
+    DataDir,
+    Dataset,
+    Experiment,
+    Plugins,
+    Profile,
+    ReportsDir,
+    ResultsDir,
+    columns,
+    experiment_name,
+)
+from benchmark.ledger import experiment_folder, load_ledger
+
+
+@app.command()
+def track(
+    profile: Profile = "demo",
+    dataset: Dataset = None,
+    experiment: Experiment = None,
+    ledger: Annotated[Path | None, typer.Option(help="Folder of a ledger, instead of an experiment's name.")] = None,
+    sync: Annotated[bool, typer.Option("--sync", help="Write what MLflow lacks; a second time adds nothing.")] = False,
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow's store; MLFLOW_TRACKING_URI or mlflow.db.")] = None,
+    plugin: Plugins = None,
+    results_dir: ResultsDir = Path("results"),
+    reports_dir: ReportsDir = Path("reports"),
+    as_json: AsJson = False,
+) -> None:
+    """Tell how many runs of a ledger MLflow holds; with --sync, write the others, the report and the best model.
+
+    Example: ferfuse track --sync --ledger results/reference
+    """
+    from benchmark.reporting.report import refresh_verdicts, write_tables
+    from benchmark.tracking.sync import count_runs, synchronise, use_store
+
+    folder = ledger or experiment_folder(results_dir, experiment or experiment_name(profile, dataset))
+    loaded = load_ledger(folder)
+    where = use_store(tracking_uri)
+    if sync:
+        write_tables(loaded, reports_dir)
+        refresh_verdicts(loaded, reports_dir)
+        counts = synchronise(folder, reports_dir / loaded.name, tuple(plugin or ()))
+    else:
+        counts = count_runs(folder)
+    found = {"experiment": loaded.name, "store": where, "runs": counts.runs, "held": counts.held}
+    if as_json:
+        typer.echo(json.dumps({**found, "written": counts.written}, indent=1))
+        return
+    typer.echo(f"{loaded.name}: MLflow at {where} holds {counts.held} of {counts.runs} runs")
+    if sync:
+        typer.echo(f"{counts.written} of them were written just now")
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    profile: Profile = "demo",
+    dataset: Dataset = None,
+    experiment: Experiment = None,
+    run: Annotated[str | None, typer.Option(help="Beginning of a run's id; the best on validation otherwise.")] = None,
+    plugin: Plugins = None,
+    results_dir: ResultsDir = Path("results"),
+    data_dir: DataDir = Path("data"),
+    as_json: AsJson = False,
+) -> None:
+    """Tell what a trained model sees in images: the probability of every class.
+
+    An end-to-end run keeps no weights; asking it by --run trains it again, once.
+
+    Example: ferfuse predict --experiment demo face1.jpg face2.jpg
+    """
+    from tempfile import TemporaryDirectory
+
+    from benchmark.engine.experiment import keep_end_to_end_weights, load_plugins
+    from benchmark.trained import find_run, gather
+    from benchmark.training.inference import Predictor
+
+    plugins = tuple(plugin or ())
+    load_plugins(plugins)
+    ledger = load_ledger(experiment_folder(results_dir, experiment or experiment_name(profile, dataset)))
+    record = find_run(ledger, run)
+    if record.hyperparameters.get("end_to_end"):
+        keep_end_to_end_weights(results_dir, ledger.name, data_dir, record.run_id, plugins)
+    with TemporaryDirectory(dir=ledger.root) as folder:
+        gather(ledger, record, plugins, Path(folder))
+        predictor = Predictor(Path(folder))
+        probabilities = predictor.probabilities(images)
+    rows = [
+        {
+            "image": str(image),
+            "class": predictor.classes[row.argmax()],
+            **dict(zip(predictor.classes, row.tolist(), strict=True)),
+        }
+        for image, row in zip(images, probabilities, strict=True)
+    ]
+    if as_json:
+        about = {"run_id": record.run_id, "synthetic": predictor.description["synthetic"]}
+        typer.echo(json.dumps({**about, "predictions": rows}, indent=1))
+        return
+    typer.echo(columns(rows))
+    drawn = "; it has learnt from drawn faces only" if predictor.description["synthetic"] else ""
+    typer.echo(f"Model: {record.method or 'backbone'} · {'+'.join(record.backbones)} · seed {record.seed}{drawn}.")

@@ -1,0 +1,196 @@
+"""What MLflow shows of a record: name, tags, parameters, metrics, data, and files. Pure functions of the ledger."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+
+from benchmark.ledger import Ledger, Record, run_folder
+
+PREFIX = "ferfuse"
+RUN_ID, EXPERIMENT, KIND = f"{PREFIX}.run_id", f"{PREFIX}.experiment", f"{PREFIX}.kind"
+NOTE, PARENT = "mlflow.note.content", "mlflow.parentRunId"
+DIGEST = 8  # characters of the data digest that MLflow shows beside the data
+LONGEST_VALUE = 500  # characters that MLflow keeps of a parameter in every store
+LONGEST_NOTE = 7900  # characters that it keeps of a tag
+STAGES = ("backbone_stage", "fusion_stage", "joint_stage")
+
+
+def run_name(record: Record) -> str:
+    """Return the name of a record's run for people."""
+    method = f"{record.method} · " if record.method else ""
+    fold = f" · fold {record.hyperparameters['fold']}" if record.kind == "fold" else ""
+    return f"{method}{'+'.join(record.backbones)} · seed {record.seed}{fold}"
+
+
+def experiment_name(description: dict[str, Any]) -> str:
+    """Return the name of the MLflow experiment: one for each profile and data set."""
+    return f"{PREFIX} {description['settings']['profile']} {description['dataset']['name']}"
+
+
+def view_query(kind: str) -> str:
+    """Return the part of an address that lists runs of one kind, the most accurate first."""
+    metric = "validation/accuracy" if kind == "trial" else "test/accuracy"
+    asked = {
+        "searchFilter": f"tags.`{KIND}` = '{kind}'",
+        "orderByKey": f"metrics.`{metric}`",
+        "orderByAsc": "false",
+        "workflowType": "machine_learning",  # MLflow opens on its pages for agents otherwise
+    }
+    return urlencode(asked, quote_via=quote)
+
+
+def shared_tags(description: dict[str, Any]) -> dict[str, str]:
+    """Return the tags that an experiment's runs have in common."""
+    data, commit = description["dataset"], description.get("commit")
+    tags = {
+        EXPERIMENT: description["experiment"],
+        f"{PREFIX}.dataset": data["title"],
+        f"{PREFIX}.synthetic": str(data["synthetic"]).lower(),
+        f"{PREFIX}.dataset_digest": data["digest"],
+        "mlflow.source.name": description["command"].split(" --")[0],
+        "mlflow.source.type": "LOCAL",
+    }
+    if commit:
+        tags |= {"mlflow.source.git.commit": commit["id"], f"{PREFIX}.modified": str(commit["modified"]).lower()}
+    return tags
+
+
+def parent_tags(description: dict[str, Any]) -> dict[str, str]:
+    """Return the parent run's tags, among them what a later request may widen, since parameters never change."""
+    settings, hardware = description["settings"], description.get("hardware", {})
+    widened = {name: settings[name] for name in ("profile", "seeds", "backbones", "methods")}
+    return {
+        **shared_tags(description),
+        KIND: "experiment",
+        f"{PREFIX}.command": description["command"],
+        **{f"{PREFIX}.{name}": _text(value) for name, value in widened.items()},
+        **{f"hardware.{name}": str(value) for name, value in hardware.items()},
+        **{f"version.{name}": value for name, value in description.get("versions", {}).items()},
+    }
+
+
+def parent_params(description: dict[str, Any]) -> list[Param]:
+    """Return the settings that no later request can change."""
+    settings = description["settings"]
+    kept = {name: settings[name] for name in ("augmentation", *STAGES, "weights") if name in settings}
+    return _params(_flat(kept))
+
+
+def record_tags(record: Record, parents: dict[str, str]) -> dict[str, str]:
+    """Return a run's own tags.
+
+    Args:
+        parents: names of the runs that it starts from, and the address of each.
+    """
+    links = ", ".join(f"[{name}]({address})" for name, address in parents.items())
+    return {
+        RUN_ID: record.run_id,
+        KIND: record.kind,
+        "device": record.device,
+        **({f"{PREFIX}.parents": " ".join(record.parents)} if record.parents else {}),
+        **({NOTE: f"Starts from {links}."} if links else {}),
+    }
+
+
+def record_params(record: Record) -> list[Param]:
+    """Return a run's settings."""
+    named = {
+        "method": record.method or "none",
+        "backbones": "+".join(record.backbones),
+        "seed": record.seed,
+        "selected_epoch": record.selected_epoch,
+    }
+    return _params([*_flat(record.hyperparameters), *named.items()])
+
+
+def record_metrics(
+    record: Record, history: list[dict[str, float]], description: dict[str, Any], end: int
+) -> list[Metric]:
+    """Return a run's metrics: `test/…` of the selected epoch, then costs, other selections, and `epoch/…` by epoch."""
+    selected = next((row for row in history if row["epoch"] == record.selected_epoch), {})
+    chosen = record.metrics["validation_selected"]
+    final = {
+        **{f"test/{name}": value for name, value in chosen.items()},
+        **{f"validation/{name}": selected[f"validation_{name}"] for name in ("accuracy", "loss") if selected},
+        "other_selection/test_accuracy_last_epoch": record.metrics["last_epoch"]["accuracy"],
+        "other_selection/test_accuracy_best_test_epoch": record.metrics["best_test_epoch"]["accuracy"],
+        "cost/seconds": record.seconds,
+        "cost/parameters": record.parameters,
+        "cost/macs": record.macs,
+        "cost/images_per_second": _images_per_second(record, history, description),
+    }
+    curves = [
+        Metric(f"epoch/{name}", value, end, int(row["epoch"]))
+        for row in history
+        for name, value in row.items()
+        if name != "epoch"
+    ]
+    return [Metric(name, float(value), end, 0) for name, value in final.items() if value is not None] + curves
+
+
+def read_history(ledger: Ledger, run_id: str) -> list[dict[str, float]]:
+    """Read a run's epochs; a packed ledger keeps none."""
+    path = run_folder(ledger.root, run_id) / "history.csv"
+    if not path.is_file():
+        return []
+    rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+    return [{name: float(value) for name, value in row.items() if value} for row in rows]
+
+
+def datasets(description: dict[str, Any]) -> list[DatasetInput]:
+    """Return the two parts of the data set, with the number of images of every class."""
+    data = description["dataset"]
+    parts = []
+    for part, context in (("train", "training"), ("test", "testing")):
+        counts = data["images"][part]
+        profile = {"images": sum(counts), "classes": dict(zip(data["classes"], counts, strict=True))}
+        entity = Dataset(
+            name=f"{data['title']}, {part}",
+            digest=data["digest"][:DIGEST],
+            source_type="local",
+            source=json.dumps({"name": data["name"], "synthetic": data["synthetic"]}),
+            profile=json.dumps(profile),
+        )
+        parts.append(DatasetInput(entity, [InputTag("mlflow.data.context", context)]))
+    return parts
+
+
+def record_json(record: Record) -> str:
+    """Return the record as a file shows it."""
+    return json.dumps(asdict(record), indent=1, sort_keys=True)
+
+
+def as_tags(tags: dict[str, str]) -> list[RunTag]:
+    """Return tags as MLflow takes them."""
+    return [RunTag(name, value) for name, value in tags.items()]
+
+
+def _images_per_second(record: Record, history: list[dict[str, float]], description: dict[str, Any]) -> float | None:
+    """Return the training images that a run went through in a second of its whole time, evaluation included."""
+    if record.selected_epoch == 0 or not record.seconds:
+        return None
+    images = sum(description["dataset"]["images"]["train"]) * (1 - record.hyperparameters.get("validation_fraction", 0))
+    return float(images * record.hyperparameters["epochs"] / record.seconds) if history else None
+
+
+def _params(settings: Iterable[tuple[str, Any]]) -> list[Param]:
+    return [Param(name, _text(value)[:LONGEST_VALUE]) for name, value in dict(settings).items()]
+
+
+def _text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for name, value in settings.items():
+        rows += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
+    return rows

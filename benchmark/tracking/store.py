@@ -1,0 +1,229 @@
+"""The writing side of the mirror: what the ledger holds and MLflow does not, once and whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from mlflow.entities import Run, RunStatus
+from mlflow.tracking import MlflowClient
+
+from benchmark.config import UserError
+from benchmark.ledger import Ledger, Record, run_folder
+from benchmark.tracking import content
+from benchmark.tracking.content import EXPERIMENT, KIND, NOTE, PARENT, RUN_ID
+from benchmark.tracking.pictures import confusion_picture, curve_picture
+
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the page for trained models, not for agents
+REPORT = "ferfuse.report"
+KIND_ORDER = {"backbone": 0, "fold": 1, "fusion": 2}
+
+
+class Mirror:
+    """The runs of one ledger in MLflow, found again by their tags `ferfuse.experiment` and `ferfuse.run_id`.
+
+    Where it writes is MLflow's own choice: `MLFLOW_TRACKING_URI`, or else `mlflow.db` in the working folder, where
+    plain `mlflow ui` looks. A run that was begun and not ended is written anew.
+    """
+
+    def __init__(self, description: dict[str, Any]) -> None:
+        self.description = description
+        self.client = MlflowClient()
+        name = content.experiment_name(description)
+        found = self.client.get_experiment_by_name(name)
+        self.experiment_id = found.experiment_id if found else self.client.create_experiment(name, tags=EXPERIMENT_TAGS)
+        if not found:
+            self.client.set_experiment_tag(self.experiment_id, NOTE, self.views())
+        runs = list(runs_of(self.client, self.experiment_id, description))
+        self.known = {run.data.tags[RUN_ID]: run for run in runs if is_whole(run)}
+        for run in runs:
+            if not is_whole(run):
+                self.client.delete_run(run.info.run_id)
+        self.parent = self._open_parent()
+
+    def missing(self, ledger: Ledger) -> list[Record]:
+        """Return the records that MLflow does not hold, those that others start from first."""
+        records = [record for record in ledger.records if record.run_id not in self.known]
+        return sorted(records, key=lambda record: KIND_ORDER[record.kind])
+
+    def write_record(self, ledger: Ledger, record: Record) -> None:
+        """Write one run of the ledger as a child run with everything that belongs to it."""
+        end = _ended_at(ledger, record)
+        history = content.read_history(ledger, record.run_id)
+        tags = content.record_tags(record, self._links(ledger, record))
+        run = self.create_child(content.run_name(record), tags, end - int(1000 * record.seconds))
+        self.client.log_inputs(run.info.run_id, content.datasets(self.description))
+        self.client.log_batch(
+            run.info.run_id,
+            metrics=content.record_metrics(record, history, self.description, end),
+            params=content.record_params(record),
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            self._log_files(ledger, record, history, Path(folder))
+            self.client.log_artifacts(run.info.run_id, folder)
+        self.end_child(record.run_id, run, end)
+
+    def create_child(self, name: str, tags: dict[str, str], start: int, parent: str | None = None) -> Run:
+        """Begin a run below the experiment's own, or below `parent`; `start` in milliseconds."""
+        tags = {**content.shared_tags(self.description), **tags, PARENT: parent or self.parent}
+        return self.client.create_run(self.experiment_id, start_time=start, run_name=name, tags=tags)
+
+    def end_child(self, key: str, run: Run, end: int) -> None:
+        """Mark a run as whole; only then is it known."""
+        self.client.set_terminated(run.info.run_id, "FINISHED", end)
+        self.known[key] = run
+
+    def write_report(self, folder: Path, best: Record | None) -> None:
+        """Put the report's answer and tables into the parent's description, and all its files beside it.
+
+        Args:
+            best: the run whose trained model is logged, if there is one.
+        """
+        if not folder.is_dir():
+            return
+        digest = _digest(folder)
+        if self.client.get_run(self.parent).data.tags.get(REPORT) == digest:
+            return
+        self.client.log_artifacts(self.parent, str(folder), "report")
+        links = [self.views()]
+        if best is not None:
+            address = self.address(self.known[best.run_id].info.run_id)
+            links.insert(0, f"Best on validation, with its trained model: [{content.run_name(best)}]({address})")
+        self.client.set_tag(self.parent, NOTE, _note(self.description, folder, links))
+        self.client.set_tag(self.parent, REPORT, digest)
+
+    def close(self, *, finished: bool) -> None:
+        """Mark the parent run as ended."""
+        self.client.set_terminated(self.parent, "FINISHED" if finished else "KILLED")
+
+    def address(self, run_id: str) -> str:
+        """Return a run's address within MLflow's pages."""
+        return f"#/experiments/{self.experiment_id}/runs/{run_id}"
+
+    def views(self) -> str:
+        """Return links to the pages that a reader wants first: MLflow's own list shows parent runs alone."""
+        views = {
+            "fusion runs by accuracy": ("fusion", ""),
+            "backbones by accuracy": ("backbone", ""),
+            "fusion runs in charts": ("fusion", "&compareRunsMode=CHART"),
+            "tuning trials": ("trial", ""),
+        }
+        return "Views: " + " · ".join(
+            f"[{name}](#/experiments/{self.experiment_id}/runs?{content.view_query(kind)}{more})"
+            for name, (kind, more) in views.items()
+        )
+
+    def _open_parent(self) -> str:
+        tags = content.parent_tags(self.description)
+        found = self.known.get("parent")
+        if found is None:
+            run = self.client.create_run(
+                self.experiment_id,
+                run_name=self.description["experiment"],
+                tags={**tags, RUN_ID: "parent", NOTE: _note(self.description, None, [self.views()])},
+            )
+            self.client.log_inputs(run.info.run_id, content.datasets(self.description))
+            self.client.log_batch(run.info.run_id, params=content.parent_params(self.description))
+            return str(run.info.run_id)
+        changed = {name: value for name, value in tags.items() if found.data.tags.get(name) != value}
+        self.client.log_batch(found.info.run_id, tags=content.as_tags(changed))
+        self.client.update_run(found.info.run_id, status=RunStatus.to_string(RunStatus.RUNNING))
+        return str(found.info.run_id)
+
+    def _links(self, ledger: Ledger, record: Record) -> dict[str, str]:
+        """Return the runs that a record starts from, as far as MLflow holds them."""
+        names = {other.run_id: content.run_name(other) for other in ledger.records}
+        return {
+            names[run_id]: self.address(self.known[run_id].info.run_id)
+            for run_id in record.parents
+            if run_id in self.known and run_id in names
+        }
+
+    def _log_files(self, ledger: Ledger, record: Record, history: list[dict[str, float]], folder: Path) -> None:
+        title = content.run_name(record)
+        confusion_picture(ledger, record, title).save(folder / "confusion_matrix.png")
+        if len(history) > 1:
+            curve_picture(history, record.selected_epoch, title).save(folder / "learning_curve.png")
+        (folder / "record.json").write_text(content.record_json(record), encoding="utf-8")
+        ledger.predictions(record.run_id).to_csv(folder / "predictions.csv", index=False, float_format="%.6g")
+
+
+def held_runs(description: dict[str, Any]) -> set[str]:
+    """Return the ids of all runs of an experiment that MLflow holds; writes nothing."""
+    client = MlflowClient()
+    found = client.get_experiment_by_name(content.experiment_name(description))
+    if found is None:
+        return set()
+    return {run.data.tags[RUN_ID] for run in runs_of(client, found.experiment_id, description) if is_whole(run)}
+
+
+def runs_of(client: MlflowClient, experiment_id: str, description: dict[str, Any]) -> Iterator[Run]:
+    """Yield every run of a ledger's experiment, whole or not."""
+    wanted = f"tags.`{EXPERIMENT}` = '{description['experiment']}'"
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], wanted, max_results=1000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def is_whole(run: Run) -> bool:
+    """Tell whether a run was written to its end; a parent run is open while its experiment goes on."""
+    return run.data.tags.get(KIND) == "experiment" or run.info.status == "FINISHED"
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Let one process at a time mirror a ledger, since two would write its runs twice.
+
+    Raises:
+        UserError: another one is at it.
+    """
+    key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    lock = FileLock(Path(tempfile.gettempdir()) / f"ferfuse-mirror-{key}.lock")
+    try:
+        with lock.acquire(timeout=0):
+            yield
+    except Timeout as error:
+        raise UserError(f"{folder} is being mirrored by another process; wait until it has ended") from error
+
+
+def _ended_at(ledger: Ledger, record: Record) -> int:
+    """Return when a run ended, in milliseconds; a packed ledger tells only when its experiment began."""
+    path = run_folder(ledger.root, record.run_id) / "record.json"
+    path = path if path.is_file() else ledger.root / "experiment.json"
+    return int(1000 * path.stat().st_mtime)
+
+
+def _digest(folder: Path) -> str:
+    found = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        found.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def _note(description: dict[str, Any], report: Path | None, links: list[str]) -> str:
+    """Return the parent's description in Markdown: what it is, the answer, Tables 1 and 2 as far as they fit."""
+    data = description["dataset"]
+    warning = " The faces are drawn: these numbers say nothing about real ones." if data["synthetic"] else ""
+    parts = [f"Experiment **{description['experiment']}** on {data['title']}.{warning}", f"`{description['command']}`"]
+    parts += links
+    if report is None:
+        return "\n\n".join(parts)
+    values = report / "significance.json"
+    if values.is_file():
+        parts.append(f"**{json.loads(values.read_text(encoding='utf-8'))['answer']}**")
+    for name in ("table1.md", "table2.md"):
+        table = report / name
+        text = table.read_text(encoding="utf-8").strip() if table.is_file() else ""
+        fits = len("\n\n".join([*parts, text]).encode()) <= content.LONGEST_NOTE
+        parts.append(text if fits else f"{name} is too long for this page: see `report/{name}` among the artifacts.")
+    return "\n\n".join(part for part in parts if part)

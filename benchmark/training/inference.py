@@ -1,0 +1,121 @@
+"""A trained model on its own: images -> class probabilities, as `ferfuse predict` and a model server give them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from backbones import build_backbone
+from benchmark.config import UserError
+from benchmark.data.augmentation import to_network_input
+from benchmark.data.scan import decode
+from benchmark.trained import DESCRIPTION, END_TO_END_WEIGHTS, FORMAT, FUSION_WEIGHTS
+from benchmark.training.checkpoint import load_tensors
+from fusion_methods import build_method, load_entry_points, load_plugin
+
+IMAGE = "image"  # the input column of a served model
+
+
+class TrainedModel(nn.Module):
+    """Average the probabilities of every fold's branches and head; one fold unless the method is cross-fitted.
+
+    (B, 3, H, W) -> (B, C) probabilities. `branches` holds each fold's backbones, `heads` its fusion module, or
+    nothing where a backbone answers alone.
+    """
+
+    def __init__(self, branches: Sequence[Sequence[nn.Module]], heads: Sequence[nn.Module | None]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(network for fold in branches for network in fold)
+        self.heads = nn.ModuleList(nn.Identity() if head is None else head for head in heads)
+        self.branches = [list(fold) for fold in branches]
+        self.alone = heads[0] is None
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores = []
+        for fold, head in zip(self.branches, self.heads, strict=True):
+            outputs = [backbone(images) for backbone in fold]
+            scores.append(outputs[0].logits if self.alone else head(outputs))
+        return torch.stack(scores).double().softmax(dim=2).mean(dim=0)
+
+
+class Predictor:
+    """A model's folder as it is used: decodes images the way the ledger's were, and names the classes.
+
+    Raises:
+        UserError: the folder is no model, or one of another format.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / DESCRIPTION
+        if not path.is_file():
+            raise UserError(f"{folder} holds no trained model ({DESCRIPTION} is missing)")
+        self.description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if self.description["format"] != FORMAT:
+            raise UserError(f"{path} has format {self.description['format']}; this version reads format {FORMAT}")
+        load_entry_points()
+        for plugin in sorted(folder.glob("plugin*.py")):
+            load_plugin(plugin)
+        self.classes: list[str] = self.description["classes"]
+        self.model = _build(self.description, folder).eval()
+
+    @torch.inference_mode()
+    def probabilities(self, images: Sequence[Path | io.BytesIO]) -> np.ndarray:
+        """Return (N, C) probabilities; images go through one at a time, so that none depends on the others."""
+        size, stored = self.description["image_size"], self.description["stored_size"]
+        rows = []
+        for image in images:
+            content, name = (image.read_bytes(), str(image)) if isinstance(image, Path) else (image.read(), "the image")
+            pixels = torch.from_numpy(decode(content, name, stored)[None].copy())
+            rows.append(self.model(to_network_input(pixels, size)))
+        return torch.cat(rows).numpy()
+
+    def predict(self, frame: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Return a column of probabilities for every class; `image` holds files' bytes, or those in base64."""
+        images = [io.BytesIO(_bytes(value)) for value in frame[IMAGE]]
+        return pd.DataFrame(self.probabilities(images), columns=self.classes)
+
+
+def _load_pyfunc(path: str) -> Predictor:
+    """Open a model's folder for MLflow, which looks for this name; nothing is unpickled."""
+    return Predictor(Path(path))
+
+
+def _bytes(value: bytes | str) -> bytes:
+    return base64.b64decode(value) if isinstance(value, str) else value
+
+
+def _build(description: dict[str, Any], folder: Path) -> TrainedModel:
+    """Build the networks and fill in the weights of the folder."""
+    names, classes = description["backbones"], len(description["classes"])
+    folds = [[build_backbone(name, classes) for name in names] for _ in range(description["folds"])]
+    dims = tuple(int(backbone.feature_dim) for backbone in folds[0])  # type: ignore[arg-type]
+    method, settings = description["method"], description["method_settings"]
+    heads = [None if method is None else build_method(method, settings, dims, classes) for _ in folds]
+    if description["end_to_end"]:
+        state = load_tensors(folder / END_TO_END_WEIGHTS)
+        for place, backbone in enumerate(folds[0]):
+            backbone.load_state_dict(_below(state, f"backbones.{place}."))
+        assert heads[0] is not None
+        heads[0].load_state_dict(_below(state, "fusion."))
+        return TrainedModel(folds, heads)
+    for place, backbone in enumerate(backbone for fold in folds for backbone in fold):
+        backbone.load_state_dict(load_tensors(folder / f"backbone{place}.safetensors"))
+    if (folder / FUSION_WEIGHTS).is_file():
+        state = load_tensors(folder / FUSION_WEIGHTS)
+        for place, head in enumerate(heads):
+            assert head is not None
+            head.load_state_dict(state if len(heads) == 1 else _below(state, f"heads.{place}."))
+    return TrainedModel(folds, heads)
+
+
+def _below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

@@ -1,0 +1,1 @@
+"""Tuning: each method searches its own settings, on validation images alone. Nothing else imports optuna."""
