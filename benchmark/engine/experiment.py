@@ -85,7 +85,7 @@ def run_experiment(request: Request, progress: Progress, priority: Priority = de
     progress.planned(plan, to_do)
     if to_do:
         schedule = Schedule(to_do, plan, priority)
-        _carry_out(schedule, _start_engine(request, workspace, len(to_do)), _Report(summary, progress))
+        _carry_out(schedule, _start_engine(request, workspace, to_do), _Report(summary, progress))
     return summary
 
 
@@ -111,15 +111,17 @@ def _carry_out(schedule: Schedule, engine: Engine, report: _Report) -> None:
         engine.stop()
 
 
-def _start_engine(request: Request, workspace: Workspace, runs: int) -> Engine:
+def _start_engine(request: Request, workspace: Workspace, to_do: Sequence[Run]) -> Engine:
     from benchmark.engine.local import InProcess, LocalProcesses, Setup, worker_devices
+    from benchmark.engine.together import pays
 
-    setup = Setup(workspace, request.plugins, request.deterministic)
+    along = tuple(run for run in to_do if run.stage == "stored") if pays(workspace.device) else ()
+    setup = Setup(workspace, request.plugins, request.deterministic, along)
     if request.engine == "ray":
         from benchmark.engine.ray_cluster import RayCluster
 
         return RayCluster(setup, request.workers_per_gpu)
-    devices = worker_devices(workspace.device, request.workers, request.workers_per_gpu)[:runs]
+    devices = worker_devices(workspace.device, request.workers, request.workers_per_gpu)[: len(to_do)]
     return InProcess(setup) if len(devices) == 1 else LocalProcesses(setup, devices)
 
 

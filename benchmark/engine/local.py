@@ -21,7 +21,8 @@ from pathlib import Path
 import torch
 
 from benchmark.engine.outcomes import Failed, Outcome
-from benchmark.engine.work import prepare_process, work
+from benchmark.engine.together import work_together
+from benchmark.engine.work import prepare_process
 from benchmark.ledger import write_failure
 from benchmark.plan import Run
 from benchmark.training.workspace import Workspace
@@ -31,11 +32,12 @@ TRIES = 2  # of a run whose worker process is killed
 
 @dataclass(frozen=True)
 class Setup:
-    """What every worker is told at its start."""
+    """What every worker is told at its start; `to_do` are runs that it may take along with the one it is given."""
 
     workspace: Workspace
     plugins: tuple[Path, ...] = ()
     deterministic: bool = False
+    to_do: tuple[Run, ...] = ()
 
 
 def worker_devices(device: str, workers: int, per_gpu: int) -> list[str]:
@@ -58,7 +60,7 @@ class InProcess:
 
     def __init__(self, setup: Setup) -> None:
         prepare_process(setup.workspace.device, setup.deterministic, setup.plugins)
-        self.workspace = setup.workspace
+        self.workspace, self.to_do = setup.workspace, setup.to_do
         self.waiting: deque[Run] = deque()
 
     def submit(self, run: Run) -> None:
@@ -68,7 +70,7 @@ class InProcess:
     def wait(self, seconds: float | None) -> list[tuple[Run, Outcome]]:
         """Do the run that was taken first, however long it takes."""
         run = self.waiting.popleft()
-        return [(run, work(run, self.workspace))]
+        return [(run, work_together(run, self.to_do, self.workspace))]
 
     def stop(self) -> None:
         """Nothing is under way between two calls."""
@@ -170,7 +172,7 @@ def _serve(connection: Connection, setup: Setup) -> None:
             run = connection.recv()
         except EOFError:
             return
-        connection.send(work(run, setup.workspace))
+        connection.send(work_together(run, setup.to_do, setup.workspace))
 
 
 def _end_with_parent() -> None:

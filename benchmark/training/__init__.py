@@ -45,10 +45,16 @@ def execute(run: Run, workspace: Workspace) -> Record:
         record = read_record(workspace.experiment, run.run_id)
     else:
         seconds = round(outcome.seconds_before + time.perf_counter() - started, 3)
-        record = _record_of(run, outcome, seconds, workspace)
-        predictions = _predictions(outcome, workspace, run.seed)
-        write_run(workspace.experiment, record, predictions, pd.DataFrame(outcome.history))
+        record = leave_record(run, outcome, seconds, workspace)
     checkpoint_path(workspace.experiment, run.run_id).unlink(missing_ok=True)
+    return record
+
+
+def leave_record(run: Run, outcome: Outcome, seconds: float, workspace: Workspace) -> Record:
+    """Write what a run came to into the ledger; returns the record."""
+    record = _record_of(run, outcome, seconds, workspace)
+    predictions = _predictions(outcome, workspace, run.seed)
+    write_run(workspace.experiment, record, predictions, pd.DataFrame(outcome.history))
     return record
 
 

@@ -12,18 +12,14 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from backbones import BranchOutput
-from benchmark.config import load_config
-from benchmark.data.sources import open_dataset
-from benchmark.data.store import stored_images
 from benchmark.ledger import artifact_folder
-from benchmark.plan import Run, make_plan
-from benchmark.training.backbone import OUTPUTS
-from benchmark.training.checkpoint import load_tensors, save_tensors
+from benchmark.plan import Run
+from benchmark.training.checkpoint import load_tensors
 from benchmark.training.fusion import WEIGHTS, train_on_stored_outputs
 from benchmark.training.stacked import Stack, stackable, stacks, train_together
 from benchmark.training.workspace import Workspace
 from fusion_methods import _scalar_attention, build_fusion
-from tests.conftest import TINY
+from tests.training.random_outputs import place_of_random_outputs
 
 METHODS = [
     "early",
@@ -37,25 +33,7 @@ METHODS = [
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Run], Workspace]:
-    """Two pairs and two seeds whose branches' outputs are random numbers, with a class in them to be found."""
-    folder = tmp_path_factory.mktemp("stacked")
-    names = ["resnet18", "resnet18#2", "resnet18#3"]
-    groups = [names[:2], names[1:]]
-    changes = {"backbones": names, "groups": groups, "methods": METHODS, "seeds": 2, "fusion_stage.epochs": 3}
-    settings = load_config("demo", {**TINY, **changes})
-    manifest = open_dataset(settings.data, folder)
-    images = stored_images(manifest, settings.data.image_size, folder)
-    workspace = Workspace(settings, manifest, "d" * 32, images, folder / "results", "cpu")
-    plan = make_plan(settings, "d" * 32, len(manifest.classes), int((~manifest.is_test).sum()))
-    labels = torch.from_numpy(manifest.labels)
-    for number, run in enumerate(run for run in plan if run.kind == "backbone"):
-        generator = torch.Generator().manual_seed(number)
-        features = torch.rand(len(manifest), 512, generator=generator)
-        features[torch.arange(len(manifest)), labels] += 0.5
-        logits = torch.randn(len(manifest), len(manifest.classes), generator=generator)
-        save_tensors(
-            {"features": features, "logits": logits}, artifact_folder(folder / "results", run.run_id) / OUTPUTS
-        )
+    plan, workspace = place_of_random_outputs(tmp_path_factory.mktemp("stacked"), METHODS)
     return [run for run in plan if run.kind == "fusion"], workspace
 
 
