@@ -36,8 +36,9 @@ def draw_search(found: dict[str, Any], experiment: Path, folder: Path) -> list[P
     target = (lambda trial: trial.values[0]) if len(together.directions) > 1 else None
     named: dict[str, Any] = {"target": target, "target_name": ACCURACY}
     folder.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Optuna calls its own pictures experimental
+    # Optuna sets its own style for the whole process, and calls its pictures experimental.
+    with warnings.catch_warnings(), matplotlib.rc_context():
+        warnings.simplefilter("ignore")
         axes = {
             "history": plot_optimization_history(studies, **named),
             "parallel": plot_parallel_coordinate(together, **named),

@@ -8,7 +8,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from benchmark.ledger import commit_file
@@ -22,6 +21,7 @@ METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     "png": {"Software": None},
 }
+FILE_SETTINGS = {name: style.SETTINGS[name] for name in ("svg.hashsalt", "pdf.fonttype", "hatch.linewidth")}
 TAG = re.compile(r"<[^>]+>")
 SCALE = 1.25  # of figures on a page over those in print, so that their letters can be read
 PAGE_COLOURS = {
@@ -53,7 +53,7 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
     for path in paths:
         suffix = path.suffix[1:]
         partial = path.with_name(path.name + ".tmp")
-        partial.write_bytes(_written(figure, suffix, metadata=METADATA[suffix], facecolor="white", dpi=200))
+        partial.write_bytes(_written(figure, suffix, {}, facecolor="white", dpi=200))
         commit_file(partial, path)
     return paths
 
@@ -63,8 +63,7 @@ def page_svg(figure: Figure, name: str) -> str:
 
     The element has no size of its own but a largest width; its text can be selected.
     """
-    with rc_context({"svg.fonttype": "none"}):
-        text = _written(figure, "svg", metadata=METADATA["svg"], transparent=True).decode()
+    text = _written(figure, "svg", {"svg.fonttype": "none"}, transparent=True).decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
     head, body = text.split(">", 1)
@@ -85,8 +84,8 @@ def _page_tag(tag: str, name: str, used: set[str]) -> str:
     return tag
 
 
-def _written(figure: Figure, suffix: str, **options: Any) -> bytes:
+def _written(figure: Figure, suffix: str, changed: dict[str, Any], **options: Any) -> bytes:
     target = BytesIO()
-    with rc_context({"svg.hashsalt": style.SETTINGS["svg.hashsalt"], "pdf.fonttype": 42, "hatch.linewidth": 0.6}):
-        figure.savefig(target, format=suffix, **options)
+    with style.settings({**FILE_SETTINGS, **changed}):
+        figure.savefig(target, format=suffix, metadata=METADATA[suffix], **options)
     return target.getvalue()

@@ -6,12 +6,13 @@ Ink, rules and paper have digits that no other colour has: a page puts its own c
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from matplotlib import rc_context
+from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -88,9 +89,18 @@ def marks(names: Sequence[str]) -> dict[str, Mark]:
     return {name: Mark(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)}
 
 
+@contextmanager
+def settings(changed: Any) -> Iterator[None]:
+    """Draw by matplotlib's own defaults and these, whatever a user's file or another figure has set."""
+    with rc_context():
+        rcdefaults()
+        rcParams.update(changed)
+        yield
+
+
 def drawn(draw: Callable[[Figure], None], height: float, about: str) -> Figure:
     """Draw on a new figure of the common width, `height` in inches, with the line about data and seeds below."""
-    with rc_context(SETTINGS):
+    with settings(SETTINGS):
         figure = Figure(figsize=(WIDTH, height))
         draw(figure)
         figure.supxlabel(about, x=0.005, ha="left", fontsize=6.5, color=MUTED)
