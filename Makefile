@@ -95,7 +95,7 @@ track: $(BIN)/.installed ## Write whatever MLflow lacks of an experiment
 	@$(BIN)/ferfuse track --sync --experiment $(EXPERIMENT)
 
 test: $(BIN)/.installed-dev ## Run the tests: no network, no GPU, under ten minutes on two cores
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: $(BIN)/.installed-dev ## Run the tests that take minutes
 	@$(BIN)/python -m pytest -m slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -236,11 +237,13 @@ def test_other_settings_do_not_mix_into_an_experiment(finished: Path) -> None:
 
 
 def test_plan_and_status(finished: Path) -> None:
-    rows = json.loads(ferfuse("plan", *SETTINGS, "--json", folder=finished).stdout)
-    assert len(rows) == 7
-    assert all(row["finished"] for row in rows)
-    more = ferfuse("plan", *SETTINGS, "--set=seeds=2", folder=finished).stdout
-    assert more.splitlines()[-1] == "14 runs: 7 finished, 7 to do"
+    found = json.loads(ferfuse("plan", *SETTINGS, "--json", folder=finished).stdout)
+    assert len(found["runs"]) == 7
+    assert all(row["finished"] for row in found["runs"])
+    assert found["estimate"] is None
+    more = ferfuse("plan", *SETTINGS, "--set=seeds=2", folder=finished).stdout.splitlines()
+    assert more[-2] == "14 runs: 7 finished, 7 to do"
+    assert re.fullmatch(r"about \d+ seconds and \d\.\d GB with \d workers? on cpu, an estimate: 0 runs .*", more[-1])
     assert "7 of 7 planned runs finished" in ferfuse("status", folder=finished).stdout
 
 
