@@ -20,6 +20,7 @@ from torchvision import transforms
 from backbones import BranchOutput
 from benchmark.config import StageSettings
 from benchmark.data.augmentation import IMAGENET_MEAN, IMAGENET_STD
+from benchmark.training.fit import rate_factor
 from benchmark.training.workspace import Workspace
 
 Scores = dict[str, np.ndarray]
@@ -86,20 +87,24 @@ class PlainTraining:
                 multiprocessing_context="fork",  # what a script of its own gets; the bench's processes would spawn
             )
 
-        self.device, self.learning_rate, self.frozen = workspace.device, stage.learning_rate, frozen
+        self.device, self.stage, self.frozen = workspace.device, stage, frozen
         self.train = loader(split.train, *changes, shuffle=True)
         self.looks = {"validation": loader(split.validation), "test": loader(split.test)}
 
     def epochs(self, network: nn.Module, count: int) -> list[Scores]:
-        """Train for some epochs; returns the (N, C) scores of validation and test after each."""
-        optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
+        """Train for some epochs at the stage's rates; returns the (N, C) scores of validation and test after each."""
+        family = torch.optim.AdamW if self.stage.weight_decay else torch.optim.Adam
+        optimizer = family(network.parameters(), lr=self.stage.learning_rate, weight_decay=self.stage.weight_decay)
+        rates = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_factor(self.stage, len(self.train)))
         scores = []
         for _ in range(count):
-            self._learn(network, optimizer)
+            self._learn(network, optimizer, rates)
             scores.append(self.evaluate(network))
         return scores
 
-    def _learn(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> float:
+    def _learn(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, rates: torch.optim.lr_scheduler.LRScheduler
+    ) -> float:
         network.train()
         total = 0.0
         for images, labels in self.train:
@@ -107,6 +112,7 @@ class PlainTraining:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            rates.step()
             total += loss.item()
         return total
 

@@ -217,8 +217,14 @@ def _split(branch: BranchOutput, count: int) -> list[BranchOutput]:
 def optimizer_of(
     network: nn.Module, stage: StageSettings, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Return the optimiser of a stage with so many steps in an epoch, and the schedule of its rate."""
     family = torch.optim.AdamW if stage.weight_decay else torch.optim.Adam
     optimizer = family(network.parameters(), lr=stage.learning_rate, weight_decay=stage.weight_decay, fused=True)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, rate_factor(stage, steps))
+
+
+def rate_factor(stage: StageSettings, steps: int) -> Callable[[int], float]:
+    """Return what share of a stage's rate a step takes, by its number from 0; `steps` are in an epoch."""
     total, warmup = stage.epochs * steps, stage.warmup * steps
 
     def factor(step: int) -> float:
@@ -228,7 +234,7 @@ def optimizer_of(
         done = max(0.0, step - warmup) / max(1.0, total - warmup)
         return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    return factor
 
 
 def epoch_scores(logits: Scores, labels: Scores) -> dict[str, float]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.optim.lr_scheduler import LRScheduler
 
 from backbones import build_backbone
 from benchmark.bench.plain import Images, PlainTraining
 from benchmark.bench.setup import Setup
-from benchmark.training.backbone import Logits
+from benchmark.training.backbone import Logits, train_without_artifacts
 from fusion_methods import build_fusion
 
 
@@ -40,15 +41,33 @@ def test_a_network_learns_and_its_scores_are_in_file_order(setup: Setup) -> None
     workspace = setup.workspace
     torch.manual_seed(0)
     network = Logits(build_backbone("resnet18", 7), "float32")
-    before = (
-        network.backbone.get_parameter("conv1.weight").detach().clone() if hasattr(network.backbone, "conv1") else None
-    )
+    before = [value.detach().clone() for value in network.parameters()]
     first, second = PlainTraining(workspace, 0, setup.settings.backbone_stage, 0).epochs(network, 2)
     assert not np.array_equal(first["test"], second["test"])
-    assert before is None or not torch.equal(before, network.backbone.get_parameter("conv1.weight"))
+    assert not any(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
     with torch.no_grad():
         expected = network.eval()(workspace.network_input(workspace.split(0).test)).numpy()
     np.testing.assert_allclose(second["test"], expected, atol=1e-3)
+
+
+def test_every_epoch_begins_at_the_rate_of_the_suite(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = setup.settings.backbone_stage.model_copy(update={"epochs": 3, "schedule": "cosine", "warmup": 0.5})
+    setup = setup.with_settings(backbone_stage=stage)
+    run = next(run for run in setup.plan if run.kind == "backbone")
+    expected = [row["learning_rate"] for row in train_without_artifacts(run, setup.workspace)[1].history]
+    rates: list[float] = []
+
+    def learn(self: PlainTraining, _: object, optimizer: torch.optim.Optimizer, schedule: LRScheduler) -> float:
+        rates.append(optimizer.param_groups[0]["lr"])
+        for _ in self.train:
+            optimizer.step()
+            schedule.step()
+        return 0.0
+
+    monkeypatch.setattr(PlainTraining, "_learn", learn)
+    PlainTraining(setup.workspace, run.seed, stage, 0).epochs(Logits(build_backbone("resnet18", 7), "float32"), 3)
+    assert len(set(expected)) == 3
+    np.testing.assert_allclose(rates, expected, rtol=1e-6)
 
 
 def test_frozen_backbones_stay_as_they_are(setup: Setup) -> None:
