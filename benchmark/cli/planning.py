@@ -80,8 +80,17 @@ def plan(
         typer.echo(
             f"about {_duration(expected['seconds'])} and {expected['memory'] / 1e9:.1f} GB with {expected['workers']} "
             f"worker{'s' if expected['workers'] > 1 else ''} on {expected['device']}, an estimate: "
-            f"{expected['calibrated']} runs from a calibration, the others from finished runs like them"
+            f"{_basis(expected['calibrated'], left)}"
         )
+
+
+def _basis(calibrated: int, left: int) -> str:
+    """Tell what the estimate of the runs that are left rests on."""
+    if calibrated == left:
+        return "from a calibration"
+    if calibrated == 0:
+        return "from finished runs like them"
+    return f"{calibrated} runs from a calibration, the other {left - calibrated} from finished runs like them"
 
 
 def _planned(request: Request, with_estimate: bool) -> dict[str, Any]:
