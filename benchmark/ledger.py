@@ -6,12 +6,13 @@
     <results>/<experiment>/runs/<run_id>/history.csv    one row per epoch
     <results>/<experiment>/runs/<run_id>/failure.json   in place of all that: why the run failed, when, where, how often
 
-A packed ledger holds the same in three files: experiment.json, records.jsonl and predictions.parquet with a
-column `run_id`. Whatever reads one form reads the other.
+A packed ledger holds the same in a few files: experiment.json, records.jsonl, and predictions.parquet and history.csv
+with a column `run_id`; `benchmark.packing` writes it. Whatever reads one form reads the other.
 """
 
 from __future__ import annotations
 
+import csv
 import errno
 import json
 import math
@@ -175,6 +176,26 @@ class Ledger:
     def audit(self) -> list[dict[str, Any]]:
         """What the batch-dependence audit found of each run, nothing where there was none."""
         return read_audit(self.root)
+
+    @cached_property
+    def repetitions(self) -> list[dict[str, Any]]:
+        """How runs that were done again compare with their first time, nothing where none was."""
+        path = self.root / "repetitions.json"
+        found: list[dict[str, Any]] = _read_json(path)["repetitions"] if path.is_file() else []
+        return found
+
+    def history(self, run_id: str) -> list[dict[str, str]]:
+        """Read one run's epochs, a row each, as they are written; empty where they are not kept."""
+        if self._is_packed:
+            return self._packed_histories.get(run_id, [])
+        return _read_rows(run_folder(self.root, run_id) / "history.csv")
+
+    @cached_property
+    def _packed_histories(self) -> dict[str, list[dict[str, str]]]:
+        found: dict[str, list[dict[str, str]]] = {}
+        for row in _read_rows(self.root / "history.csv"):
+            found.setdefault(row.pop("run_id"), []).append({name: text for name, text in row.items() if text})
+        return found
 
     @cached_property
     def _packed_predictions(self) -> dict[str, pa.Table]:
@@ -357,21 +378,6 @@ def load_ledger(experiment: Path) -> Ledger:
     return Ledger(str(description["experiment"]), description, records, experiment)
 
 
-def pack_ledger(ledger: Ledger, target: Path) -> None:
-    """Write a ledger in its packed form, which is what is published."""
-    import pandas as pd  # see Ledger.predictions
-
-    target.mkdir(parents=True, exist_ok=True)
-    frames = [ledger.predictions(record.run_id).assign(run_id=record.run_id) for record in ledger.records]
-    with whole_file(target / "predictions.parquet") as partial:
-        pd.concat(frames, ignore_index=True).to_parquet(partial, index=False, compression="zstd")
-    lines = [json.dumps(_finite(asdict(record)), sort_keys=True) for record in ledger.records]
-    write_text(target / "records.jsonl", "\n".join(lines) + "\n")
-    write_json(target / "experiment.json", ledger.experiment)
-    if ledger.audit:
-        write_json(target / "audit.json", {"findings": ledger.audit})
-
-
 def storage_fault(error: OSError) -> str | None:
     """Say in one line what is wrong with the disk and what to do; None for an error of another kind."""
     if error.errno not in STORAGE_FAULTS:
@@ -418,7 +424,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write a JSON file whole or not at all; a number that JSON does not have becomes null."""
-    write_text(path, json.dumps(_finite(value), indent=1, sort_keys=True) + "\n")
+    write_text(path, json.dumps(as_json(value), indent=1, sort_keys=True) + "\n")
 
 
 def _records(experiment: Path) -> Iterator[Record]:
@@ -439,6 +445,13 @@ def _record(text: str, where: str) -> Record:
         raise UserError(f"{where} is damaged ({error}); delete that run's folder and run it again") from error
 
 
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -447,9 +460,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _finite(value: Any) -> Any:
+def as_json(value: Any) -> Any:
+    """Return a value as JSON has it: a number that it does not have becomes null, a tuple a list."""
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: as_json(inner) for key, inner in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_finite(inner) for inner in value]
+        return [as_json(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

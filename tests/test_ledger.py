@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from benchmark.config import UserError
-from benchmark.ledger import is_finished, load_ledger, pack_ledger, read_record, run_folder, write_json, write_run
+from benchmark.ledger import is_finished, load_ledger, read_record, run_folder, write_json, write_run
+from benchmark.packing import pack_ledger
 from tests.conftest import make_predictions, make_record, write_ledger
 
 
@@ -75,7 +76,7 @@ def test_packed_ledger_reads_the_same(folder: Path, tmp_path: Path) -> None:
     for record in ledger.records:
         pd.testing.assert_frame_equal(packed.predictions(record.run_id), ledger.predictions(record.run_id))
     assert {path.name for path in (tmp_path / "packed").iterdir()} == {
-        "experiment.json", "records.jsonl", "predictions.parquet",
+        "experiment.json", "records.jsonl", "predictions.parquet", "history.csv",
     }  # fmt: skip
 
 

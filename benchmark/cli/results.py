@@ -1,4 +1,4 @@
-"""Commands that read a ledger: table, compare, report, power, audit."""
+"""Commands that read a ledger: table, compare, report, power, audit, export."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from benchmark.cli.options import (
     experiment_name,
     show_table,
 )
-from benchmark.ledger import experiment_folder, load_ledger
+from benchmark.ledger import experiment_folder, load_ledger, write_json
 
 
 @app.command()
@@ -168,6 +168,7 @@ def audit(
 
         prepare_process(workspace.device, deterministic, plugin or ())
         repetitions = [asdict(repeated) for repeated in repeat_sample(finished, runs, workspace)]
+        write_json(request.folder / "repetitions.json", {"repetitions": repetitions})
         typer.echo(json.dumps(repetitions, indent=1) if as_json else columns(repetitions))
         raise typer.Exit(int(any(repeated["verdict"] == DIFFERENT for repeated in repetitions)))
     findings = audit_experiment(finished, methods, workspace)
@@ -177,3 +178,24 @@ def audit(
     write_tables(ledger, reports_dir)
     rows = summarise(findings)
     typer.echo(json.dumps(rows, indent=1) if as_json else columns(rows))
+
+
+@app.command()
+def export(
+    profile: Profile = "demo",
+    dataset: Dataset = None,
+    experiment: Experiment = None,
+    name: Annotated[str | None, typer.Option(help="Of the packed ledger; reference/EXPERIMENT when left out.")] = None,
+    results_dir: ResultsDir = Path("results"),
+) -> None:
+    """Pack a finished experiment and its audit into a few files that can be published, without paths of this machine.
+
+    Example: ferfuse export --experiment demo --name reference/demo
+    """
+    from benchmark.packing import publish
+
+    source = experiment or experiment_name(profile, dataset)
+    packed = name or f"reference/{source}"
+    target = publish(load_ledger(experiment_folder(results_dir, source)), results_dir, packed)
+    size = sum(path.stat().st_size for path in target.iterdir())
+    typer.echo(f"wrote {target}: {size / 1e6:.2f} MB; `ferfuse report --experiment {packed}` writes its report")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -12,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-from benchmark.ledger import Ledger, Record, run_folder
+from benchmark.ledger import Ledger, Record
 
 PREFIX = "ferfuse"
 RUN_ID, EXPERIMENT, KIND = f"{PREFIX}.run_id", f"{PREFIX}.experiment", f"{PREFIX}.kind"
@@ -137,12 +135,8 @@ def record_metrics(
 
 
 def read_history(ledger: Ledger, run_id: str) -> list[dict[str, float]]:
-    """Read a run's epochs; a packed ledger keeps none."""
-    path = run_folder(ledger.root, run_id) / "history.csv"
-    if not path.is_file():
-        return []
-    rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
-    return [{name: float(value) for name, value in row.items() if value} for row in rows]
+    """Read a run's epochs; nothing where the ledger keeps none."""
+    return [{name: float(value) for name, value in row.items() if value} for row in ledger.history(run_id)]
 
 
 def datasets(description: dict[str, Any]) -> list[DatasetInput]:

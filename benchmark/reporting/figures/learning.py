@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.ledger import Record, run_folder
+from benchmark.ledger import Record
 from benchmark.reporting.figures.source import Floats, LackingError, Source, by_seed, spread
 from benchmark.reporting.figures.style import BLUE, ORANGE, Chart, drawn, panel_height, panels, wrapped
 
@@ -34,9 +33,9 @@ def curves(source: Source) -> list[Curve]:
     Raises:
         LackingError: the ledger holds no histories.
     """
-    if not any((run_folder(source.ledger.root, r.run_id) / "history.csv").is_file() for r in source.ledger.records):
+    if not any(source.ledger.history(record.run_id) for record in source.ledger.records):
         raise LackingError(
-            "a packed ledger holds no histories; `ferfuse report` on the results folder of the experiment draws them"
+            "this packed ledger holds no histories; `ferfuse report` on the results folder of the experiment draws them"
         )
     listed = source.ledger.experiment["main"]["backbones"]
     alone = [(source.group_title([name]), source.alone(name)) for name in listed]
@@ -85,20 +84,12 @@ def draw_curve(axes: Axes, curve: Curve) -> None:
 
 
 def _curve(source: Source, title: str, runs: Sequence[Record]) -> Curve | None:
-    histories = [_history(source, record) for record in runs]
+    histories = [source.ledger.history(record.run_id) for record in runs]
     if not histories or any(len(rows) < 2 or not PARTS.keys() <= rows[0].keys() for rows in histories):
         return None
     epochs = np.array([float(row["epoch"]) for row in histories[0]])
     parts = {part: by_seed(runs, [[100 * float(row[part]) for row in rows] for rows in histories]) for part in PARTS}
     return Curve(title, epochs, parts)
-
-
-def _history(source: Source, record: Record) -> list[dict[str, str]]:
-    path = run_folder(source.ledger.root, record.run_id) / "history.csv"
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def _summary(found: Sequence[Curve]) -> str:

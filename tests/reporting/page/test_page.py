@@ -109,7 +109,7 @@ def test_names_and_titles_inject_nothing(tmp_path: Path) -> None:
 
 
 def test_a_figure_that_is_left_out_says_what_brings_it(page_html: str, source: Source) -> None:
-    assert "Figure left out, learning curves: a packed ledger holds no histories" in words_of(page_html)
+    assert "Figure left out, learning curves: this packed ledger holds no histories" in words_of(page_html)
     page = page_text(source.ledger, source.found, NOTHING)
     assert "differences and verdicts: nothing; <code>do this</code> brings it." in page
 

@@ -1,0 +1,101 @@
+"""A packed ledger reads as the one that it was packed from, and tells nothing of the machine that it ran on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from benchmark.ledger import load_ledger, write_json
+from benchmark.packing import public_command, publish, without_paths
+from tests.conftest import make_record, write_ledger
+
+COMMAND = [sys.executable, "-c", "from benchmark.cli import main; main()"]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A results folder with an experiment that was run on data of a private folder."""
+    records = [make_record("backbone", None, [name], 0, 0.5) for name in ("resnet18", "vgg11")]
+    records.append(make_record("fusion", "late", ["resnet18", "vgg11"], 0, 2 / 3))
+    folder = tmp_path / "results" / "mine"
+    write_ledger(folder, records, dataset="raf-db")
+    known: dict[str, Any] = json.loads((folder / "experiment.json").read_text())
+    known["settings"]["data"] = {"dataset": "raf-db", "root": "/home/me/private/basic"}
+    known["command"] = "ferfuse reproduce --data-root /home/me/private/basic --results-dir /scratch/r --seeds 2"
+    write_json(folder / "experiment.json", known)
+    write_json(folder / "audit.json", {"findings": [{"run_id": "x", "verdict": "independent of the batch"}]})
+    write_json(folder / "repetitions.json", {"repetitions": [{"run_id": "x", "verdict": "identical"}]})
+    return tmp_path / "results"
+
+
+def ferfuse(*words: str | Path, status: int = 0) -> str:
+    done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, env=os.environ)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_an_export_reads_the_same_under_its_new_name(results: Path) -> None:
+    first = load_ledger(results / "mine")
+    said = ferfuse("export", "--experiment", "mine", "--name", "reference/ours", "--results-dir", results)
+    assert "results/reference/ours" in said
+    packed = load_ledger(results / "reference" / "ours")
+    assert packed.name == "reference/ours"
+    assert packed.records == first.records
+    assert (packed.audit, packed.repetitions) == (first.audit, first.repetitions)
+    for record in first.records:
+        pd.testing.assert_frame_equal(packed.predictions(record.run_id), first.predictions(record.run_id))
+        assert packed.history(record.run_id) == first.history(record.run_id) != []
+
+
+def test_an_export_is_the_same_each_time_and_holds_no_private_path(results: Path) -> None:
+    ledger = load_ledger(results / "mine")
+    folders = [publish(ledger, results, name) for name in ("reference/ours", "reference/ours")]
+    found = {path.name: path.read_bytes() for path in folders[0].iterdir()}
+    publish(ledger, results, "reference/ours")
+    assert found == {path.name: path.read_bytes() for path in folders[0].iterdir()}
+    assert not [name for name, content in found.items() if b"/home" in content or b"/scratch" in content]
+    experiment = load_ledger(folders[0]).experiment
+    assert experiment["settings"]["data"]["root"] == "DATA_ROOT"
+    assert experiment["command"] == "ferfuse reproduce --data-root DATA_ROOT --seeds 2"
+
+
+def test_an_export_onto_itself_is_refused(results: Path) -> None:
+    said = ferfuse("export", "--experiment", "mine", "--name", "mine", "--results-dir", results, status=2)
+    assert said == "ferfuse: experiment 'mine' would be packed onto itself; give another --name\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "public"),
+    [
+        ("ferfuse reproduce --seeds 2", "ferfuse reproduce --seeds 2"),
+        ("ferfuse reproduce --data-root=/a/b --data-dir /c", "ferfuse reproduce --data-root DATA_ROOT"),
+        ("ferfuse reproduce --set data.root=../faces.zip", "ferfuse reproduce --set data.root=DATA_ROOT"),
+        ("ferfuse reproduce --plugin '/a/my own/m.py'", "ferfuse reproduce --plugin m.py"),
+        ("ferfuse reproduce --plugin /a/own/m.py", "ferfuse reproduce --plugin m.py"),
+        ("ferfuse reproduce --profile ~/p/small.yaml", "ferfuse reproduce --profile small.yaml"),
+    ],
+)
+def test_commands_are_told_without_folders(given: str, public: str) -> None:
+    assert public_command(given) == public
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/home/me/basic", "basic"),
+        ("read from /home/me/basic/ today", "read from basic today"),
+        (r"C:\Users\me\basic", "basic"),
+        ("/data", "data"),
+        ("see https://example.org/a/b", "see https://example.org/a/b"),
+        ("muxspace/facial_expressions, and/or ~5 of (a)/b", "muxspace/facial_expressions, and/or ~5 of (a)/b"),
+    ],
+)
+def test_paths_are_cut_to_their_last_name(text: str, shown: str) -> None:
+    assert without_paths({"a": [text, 1]}) == {"a": [shown, 1]}
