@@ -21,6 +21,7 @@ LOOKS = ((VERMILLION, "s"), (PURPLE, "D"), (BLUE, "o"), (GREEN, "^"))
 class Ordered:
     """A method's accuracies in percent, (S, 4) by seed and by `ORDERS`, mean over pairs."""
 
+    name: str
     title: str
     values: Floats
 
@@ -82,7 +83,7 @@ def _ordered(source: Source, method: str, findings: Sequence[Values]) -> Ordered
     for finding in findings:
         seeds.setdefault(finding["seed"], []).append([100 * finding["accuracy"][order] for order in ORDERS])
     values = np.array([np.mean(seeds[seed], axis=0) for seed in sorted(seeds)])
-    return Ordered(source.title(method), values)
+    return Ordered(method, source.title(method), values)
 
 
 def _summary(found: Sequence[Ordered]) -> str:

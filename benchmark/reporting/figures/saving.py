@@ -10,11 +10,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmark.ledger import commit_file
+from benchmark.ledger import commit_file, write_text
 from benchmark.reporting.figures import style
 from benchmark.reporting.figures.source import LackingError
 from benchmark.reporting.figures.style import Chart
-from benchmark.reporting.figures.titles import figure_files, remove_figures
+from benchmark.reporting.figures.titles import figure_files, remove_figures, summary_file
 
 METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
@@ -56,6 +56,16 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
         partial.write_bytes(_written(figure, suffix, {}, facecolor="white", dpi=200))
         commit_file(partial, path)
     return paths
+
+
+def save_summaries(charts: Mapping[str, Chart], folder: Path) -> None:
+    """Write `folder/name.svg` on white and `folder/name-dark.svg` on dark, letters as outlines."""
+    for name, chart in charts.items():
+        for dark in (False, True):
+            text = _written(chart.figure, "svg", {}, facecolor=style.PAPER).decode()
+            for colour, other in style.DARK.items() if dark else ():
+                text = text.replace(colour, other)
+            write_text(summary_file(folder, name, dark), text)
 
 
 def page_svg(figure: Figure, name: str) -> str:

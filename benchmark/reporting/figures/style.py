@@ -21,6 +21,18 @@ INK, MUTED, RULE, PAPER = "#1b1b1f", "#5b5c64", "#d3d4da", "#fffffe"
 BLUE, VERMILLION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 ORANGE, SKY = "#e69f00", "#56b4e9"
 CELL = "#0072b1"  # stays as it is on a dark page, where white stands on it
+DARK = {
+    INK: "#e7e7ea",
+    MUTED: "#a8aab4",
+    RULE: "#3b3d46",
+    PAPER: "#15161a",
+    BLUE: "#4fa8e0",
+    VERMILLION: "#f2854a",
+    GREEN: "#35c398",
+    PURPLE: "#dd9fc3",
+    ORANGE: "#f1b640",
+    SKY: "#86cbf3",
+}
 COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, MUTED)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 WIDTH = 7.0  # inches, two columns of print
@@ -98,10 +110,10 @@ def settings(changed: Any) -> Iterator[None]:
         yield
 
 
-def drawn(draw: Callable[[Figure], None], height: float, about: str) -> Figure:
-    """Draw on a new figure of the common width, `height` in inches, with the line about data and seeds below."""
+def drawn(draw: Callable[[Figure], None], height: float, about: str, width: float = WIDTH) -> Figure:
+    """Draw on a new figure, `height` in inches, with what is said about data and seeds below."""
     with settings(SETTINGS):
-        figure = Figure(figsize=(WIDTH, height))
+        figure = Figure(figsize=(width, height))
         draw(figure)
         figure.supxlabel(about, x=0.005, ha="left", fontsize=6.5, color=MUTED)
         ConstrainedLayoutEngine().execute(figure)  # once, whatever it is saved as

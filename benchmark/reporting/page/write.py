@@ -13,15 +13,17 @@ from markupsafe import Markup
 
 from benchmark.ledger import Ledger, write_text
 from benchmark.reporting.figures.catalogue import all_charts
-from benchmark.reporting.figures.saving import page_svg, save_charts
+from benchmark.reporting.figures.saving import page_svg, save_charts, save_summaries
 from benchmark.reporting.figures.source import LackingError, Source
 from benchmark.reporting.figures.style import Chart
+from benchmark.reporting.figures.summary import summary_charts
 from benchmark.reporting.figures.titles import SUFFIXES, TITLES
 from benchmark.reporting.page.cells import PageTable, page_table
 from benchmark.reporting.page.outdated import KEY, PAGE
 from benchmark.reporting.page.provenance import class_counts, flat_settings, provenance
 from benchmark.reporting.pages import about_sentences, verdict_tables
 from benchmark.reporting.report import available_tables, current_verdicts, make_table
+from benchmark.reporting.scope import scope_sentences
 from benchmark.reporting.wording import Values
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -70,8 +72,10 @@ def write_page(ledger: Ledger, reports_dir: Path) -> list[Path]:
     folder = reports_dir / ledger.name
     found = current_verdicts(ledger, reports_dir)
     assert found is not None, "the verdicts of this ledger are written first"
-    charts = all_charts(Source(ledger, found))
+    source = Source(ledger, found)
+    charts = all_charts(source)
     save_charts(charts, folder / "figures")
+    save_summaries(summary_charts(source), folder / "figures")
     page = folder / PAGE
     write_text(page, page_text(ledger, found, charts))
     return [page, folder / "figures"]
@@ -93,7 +97,7 @@ def page_text(ledger: Ledger, found: Values, charts: Mapping[str, Chart | Lackin
     return environment.get_template("page.html").render(
         found=found,
         key=KEY,
-        about=about_sentences(found),
+        about=[*scope_sentences(ledger), *about_sentences(found)],
         sections=[(section, [parts[name] for name in section.parts if name in parts]) for section in SECTIONS],
         provenance=provenance(ledger),
         settings=list(flat_settings(ledger.experiment["settings"])),

@@ -1,0 +1,37 @@
+"""How large the runs of a ledger are, and what they are no statement about."""
+
+from __future__ import annotations
+
+from benchmark.ledger import Ledger
+from benchmark.reporting.accuracy import is_comparable
+from benchmark.reporting.wording import counted, listed
+
+STAGES = {"backbone_stage": "a network", "fusion_stage": "a fusion method", "joint_stage": "a pair end to end"}
+
+WEIGHTS = {"imagenet": "ImageNet"}
+
+
+def scope_sentences(ledger: Ledger) -> list[str]:
+    """Return the size of the runs in words, and on other data than the paper's that its numbers are not judged.
+
+    Empty for a ledger that does not tell its image size.
+    """
+    settings = ledger.experiment["settings"]
+    size = settings.get("data", {}).get("image_size")
+    if size is None:
+        return []
+    weights = settings.get("weights", "none")
+    scratch = weights in (None, "none")
+    start = (
+        "networks trained from scratch" if scratch else f"networks started from {WEIGHTS.get(weights, weights)} weights"
+    )
+    epochs = [f"{counted(settings[stage]['epochs'], 'epoch')} for {what}" for stage, what in STAGES.items()]
+    on_cpu = {record.device for record in ledger.records} == {"cpu"}
+    sentences = [
+        f"{'CPU-sized runs' if on_cpu else 'Size of the runs'}: images of {size}×{size} pixels, {start}, "
+        f"{listed(epochs)}, {counted(settings['seeds'], 'seed')}."
+    ]
+    if not is_comparable(ledger):
+        title = ledger.experiment["dataset"]["title"]
+        sentences.append(f"They are about {title}, and no statement about the paper's own numbers on RAF-DB.")
+    return sentences
