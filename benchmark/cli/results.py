@@ -1,4 +1,4 @@
-"""Commands that read a ledger: table, compare, report, power, audit, export."""
+"""Commands that read a ledger: table, compare, report, findings, power, audit, export."""
 
 from __future__ import annotations
 
@@ -107,6 +107,24 @@ def report(
     typer.echo(refresh_verdicts(loaded, reports_dir))
     if pdf:
         typer.echo(f"wrote {write_document(loaded, reports_dir)}")
+
+
+@app.command()
+def findings(
+    experiment: Annotated[str, typer.Option(help="Name of a packed ledger, such as reference/open-faces.")],
+    results_dir: ResultsDir = Path("results"),
+    reports_dir: ReportsDir = Path("reports"),
+    root: Annotated[Path, typer.Option(help="Holds README.md and docs/.")] = Path("."),
+) -> None:
+    """Write docs/findings.md and README's first screen from a published ledger whose report is written.
+
+    Measured times come from RESULTS_DIR/reference/measured.json. Example: ferfuse findings --experiment reference/demo
+    """
+    from benchmark.reporting.findings.write import write_findings
+
+    ledger = load_ledger(experiment_folder(results_dir, experiment))
+    for path in write_findings(ledger, results_dir, reports_dir, root):
+        typer.echo(f"wrote {path}")
 
 
 @app.command()

@@ -44,7 +44,7 @@ def make_significance(ledger: Ledger, protocol: Protocol = PROTOCOL) -> dict[str
         "selection_optimism": selection_optimism(evidence, protocol),
         "single_models": single_models(evidence),
     }
-    found = {name: _rounded(value) for name, value in found.items()}
+    found = {name: rounded(value) for name, value in found.items()}
     return {**found, "answer": answer_sentence(found)}
 
 
@@ -99,12 +99,12 @@ def write_significance(ledger: Ledger, reports_dir: Path, protocol: Protocol = P
     return [page, values]
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Keep six digits of every number, since what is beyond differs between processors; what is none becomes null."""
     if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
+        return {key: rounded(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(inner) for inner in value]
+        return [rounded(inner) for inner in value]
     if isinstance(value, float):
         return float(f"{round(value, 9):.6g}") + 0.0 if isfinite(value) else None
     return value
