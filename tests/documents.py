@@ -86,7 +86,8 @@ def ledgers_numbers(ledger: Ledger, report: Path) -> set[str]:
     for term, value in provenance(ledger):
         found.update(NUMBER.findall(f"{term} {value}"))
     content = [json.loads((report / name).read_text()) for name in ("significance.json", "findings.json")]
-    for value in leaves([*content, ledger.experiment["settings"], ledger.experiment["dataset"]["title"]]):
+    known = ledger.experiment
+    for value in leaves([*content, known["settings"], known["dataset"]["title"], known.get("data", {})]):
         if isinstance(value, str):
             found.update(NUMBER.findall(value))
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -114,6 +114,12 @@ def _frame(axes: Axes, heights: tuple[float, float]) -> None:
     axes.grid(axis="x")
 
 
+def _short(block: Block, source: Source) -> list[Line]:
+    """Return the lines of a block, a baseline that is called after the method by what is different about it."""
+    method = source.title(source.found["primary_method"] or "")
+    return [replace(line, label=line.label.removeprefix(f"{method} ")) for line in block.lines]
+
+
 def _differences(block: Block, source: Source) -> Panel:
     margin = source.found["protocol"]["margin"]
     confidence = f"{100 * source.found['protocol']['confidence']:g} %"
@@ -124,7 +130,7 @@ def _differences(block: Block, source: Source) -> Panel:
     )
 
     def draw(axes: Axes) -> None:
-        draw_differences(axes, block.lines, margin)
+        draw_differences(axes, _short(block, source), margin)
         axes.set_yticks([])
 
     return Panel(title, label, FRAME + 2 * EACH * (len(block.lines) + 0.2), draw)
@@ -164,9 +170,9 @@ def _stacked(panels: Sequence[Panel], about: str) -> Figure:
     heights = [panel.height for panel in panels]
 
     def draw(figure: Figure) -> None:
-        places = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for axes, panel in zip(places, panels, strict=True):
-            panel.draw_on(axes, 48)
+        parts = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for part, panel in zip(parts, panels, strict=True):
+            panel.draw_on(part.subplots(), 48)
 
     return drawn(draw, 0.6 + sum(heights), about, NARROW)
 

@@ -106,6 +106,7 @@ def _renderer(
         "tables": {number: to_markdown(make_table(number, ledger, found)) for number in numbers if number > 2},
         "accuracies": [to_markdown(make_table(n, ledger, found).choose(SHOWN_COLUMNS)) for n in (1, 2)],
         "primary": to_markdown(verdicts["primary"]) if "primary" in verdicts else "",
+        "file_order": _file_order(ledger),
         "batch": batch_sentences(found, values),
         "independent": independent_sentence(values["orders"], found),
         "readings": [contrast_sentence(_in_order(row)) for row in values["reading_contrasts"]],
@@ -130,6 +131,12 @@ def batch_sentences(found: Values, values: Values) -> list[str]:
         for row in values["orders"]
         if row["depends"]
     ]
+
+
+def _file_order(ledger: Ledger) -> list[str]:
+    """Return what the data check found about the order of the test images."""
+    findings = ledger.experiment.get("data", {}).get("findings", [])
+    return [f"{one['count']} {one['message']}" for one in findings if one["code"] == "file-order"]
 
 
 def _in_order(row: Values) -> Values:
