@@ -1,4 +1,4 @@
-"""Any torchvision classification network by its name: what enters its last linear layer are the features."""
+"""Any torchvision classification network by its name: what enters its classifying layer are the features."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from backbones._registry import Backbone, BranchOutput
 
 
 class TorchvisionNetwork(nn.Module):
-    """Read the features off the input of a torchvision network's last linear layer, whatever the family.
+    """Read the features off the input of a torchvision network's classifying layer, whatever the family.
+
+    It is the last linear layer; in a network without one, such as SqueezeNet, the last convolution, whose input the
+    network then averages over positions itself.
 
     (B, 3, H, W) -> features (B, D), logits (B, C); maps are None, since families differ in what they keep.
     """
 
     def __init__(self, network: nn.Module, num_classes: int) -> None:
         super().__init__()
-        name, last = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear)][-1]
+        name, last = _classifying_layer(network)
         parent, _, child = name.rpartition(".")
         setattr(network.get_submodule(parent), child, nn.Identity())
-        self.feature_dim = last.in_features
+        self.feature_dim = last.in_features if isinstance(last, nn.Linear) else last.in_channels
         self.body = network
         self.head = nn.Linear(self.feature_dim, num_classes)
         self.replaced = name
@@ -34,6 +37,12 @@ class TorchvisionNetwork(nn.Module):
         """Map a parameter's name in torchvision's file to the name here; None for what is not used."""
         auxiliary = name.startswith(("aux1.", "aux2.", "AuxLogits."))
         return None if auxiliary or name.startswith(f"{self.replaced}.") else f"body.{name}"
+
+
+def _classifying_layer(network: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d]:
+    layers = list(network.named_modules())
+    linear = [(name, layer) for name, layer in layers if isinstance(layer, nn.Linear)]
+    return linear[-1] if linear else [(name, layer) for name, layer in layers if isinstance(layer, nn.Conv2d)][-1]
 
 
 def torchvision_network(name: str) -> Backbone | None:
@@ -53,7 +62,4 @@ def torchvision_network(name: str) -> Backbone | None:
 
 def _build(name: str, num_classes: int) -> TorchvisionNetwork:
     auxiliary = {"aux_logits": False, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    network = models.get_model(name, weights=None, **auxiliary)
-    if not any(isinstance(module, nn.Linear) for module in network.modules()):
-        raise ValueError(f"{name} has no linear layer to read features from; choose another network")
-    return TorchvisionNetwork(network, num_classes)
+    return TorchvisionNetwork(models.get_model(name, weights=None, **auxiliary), num_classes)

@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from backbones import BranchOutput, build_backbone, find_backbone, resolve_backbone, split_replicate
+from backbones import BranchOutput, find_backbone, resolve_backbone, split_replicate
+from backbones.shapes import build_without_memory, look_at_image, multiply_adds
 from backbones.weights import find_weights
 from benchmark.config import Settings, StageSettings, UserError
 from benchmark.ledger import SCHEMA
@@ -180,15 +179,8 @@ def _network(text: str, settings: Settings, num_classes: int) -> Network:
     spec = resolve_backbone(text)
     weights = find_weights(settings.weights, backbone)
     replicate = split_replicate(text)[1]
-    with torch.device("meta"):
-        network = build_backbone(text, num_classes).eval()
-        image = torch.empty(1, 3, settings.data.image_size, settings.data.image_size)
-    try:
-        output, macs = _count(network, image)
-    except RuntimeError as error:
-        raise UserError(
-            f"{text} cannot take images of {settings.data.image_size} pixels; raise data.image_size"
-        ) from error
+    network = build_without_memory(text, num_classes)
+    output, macs = look_at_image(network, text, settings.data.image_size)
     suffix = spec.text.partition(":")[2] + (f"#{replicate}" if replicate > 1 else "")
     return Network(
         spec=text,
@@ -214,7 +206,7 @@ def _head(spec: FusionSpec, networks: Sequence[Network], num_classes: int) -> He
         )
         for network in networks
     ]
-    scores, macs = _count(module, branches)
+    scores, macs = multiply_adds(module, branches)
     if scores.shape != (1, num_classes):
         raise UserError(
             f"fusion method '{spec.text}' returns {tuple(scores.shape)} for one image, not (1, {num_classes})"
@@ -225,13 +217,6 @@ def _head(spec: FusionSpec, networks: Sequence[Network], num_classes: int) -> He
         macs=macs,
         batch_dependent=bool(getattr(module, "batch_dependent", False)),
     )
-
-
-def _count(network: nn.Module, inputs: Any) -> tuple[Any, int]:
-    """Return a network's output and its multiply-adds."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        output = network(inputs)
-    return output, counter.get_total_flops() // 2
 
 
 def _backbone_run(network: Network, place: tuple[int, int], settings: Settings, context: Context) -> Run:

@@ -11,7 +11,14 @@ from torchvision import models
 from backbones import BACKBONES, BranchOutput, build_backbone, split_replicate
 
 CLASSES = 7
-OTHERS = ["vgg11:head=classifier", "mobilenet_v3_small", "shufflenet_v2_x0_5", "densenet121"]
+OTHERS = [
+    "vgg11:head=classifier",
+    "mobilenet_v3_small",
+    "shufflenet_v2_x0_5",
+    "densenet121",
+    "squeezenet1_1",
+    "regnet_y_400mf",
+]
 
 
 @pytest.fixture(params=[*BACKBONES.names(), *OTHERS], scope="module")
@@ -133,7 +140,6 @@ def test_replicates_are_split_from_their_number() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("squeezenet1_0", "squeezenet1_0 has no linear layer to read features from; choose another network"),
         ("resnet19", "no backbone named 'resnet19'; nearest: resnet18.*or any torchvision classification network"),
         ("vgg11:head=wide", "VGG has no head 'wide'; use head=pooled"),
         ("resnet18:head=classifier", "'resnet18' has no setting 'head=classifier'.*it has no settings"),
