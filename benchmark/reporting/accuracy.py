@@ -21,12 +21,17 @@ from benchmark.reporting.tables import (
     number_cell,
     spread_cell,
 )
+from benchmark.statistics.overlap import stretch
 from benchmark.statistics.quantile import t_quantile
 
 SELECTION = "validation_selected"
 PAPER_METHODS = ("late", "early", "joint", "attention-fusion", "attention-fusion-without-local")
 SPREAD_NOTE = "± is the sample standard deviation over n seeds (ddof = 1), not an interval."
 INTERVAL_NOTE = "The 95 % interval is that of the mean over seeds, by Student's t, and about this test set alone."
+PARTS_INTERVAL_NOTE = (
+    "The 95 % interval is that of the mean over seeds, by Student's t, its error enlarged for the training images that "
+    "the test parts' runs share (Nadeau and Bengio 2003)."
+)
 TIME_NOTE = (
     "Milliseconds per image: a test batch of the training size, networks included, timed at the end of a run on {}."
 )
@@ -167,11 +172,22 @@ def title_line(what: str, ledger: Ledger, rows: Sequence[Row]) -> str:
     """Return the line that names content, data, profile, seeds and selection."""
     counts = sorted({row.n for row in rows})
     seeds = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "0"
+    images = sum(ledger.experiment["dataset"]["images"]["test"])
+    share = test_share(ledger)
+    tested = (
+        f"{images} images, each seed tests on one of {round(1 / share)} parts" if share else f"{images} test images"
+    )
     return (
-        f"{what}: test accuracy on {data_name(ledger)} ({sum(ledger.experiment['dataset']['images']['test'])} test "
-        f"images), profile {ledger.experiment['settings']['profile']}, {seeds} seed{'s' if seeds != '1' else ''}, "
+        f"{what}: test accuracy on {data_name(ledger)} ({tested}), profile "
+        f"{ledger.experiment['settings']['profile']}, {seeds} seed{'s' if seeds != '1' else ''}, "
         f"epoch selected on validation{', as are the settings (tuned)' if is_tuned(ledger) else ''}"
     )
+
+
+def test_share(ledger: Ledger) -> float:
+    """Return the share of images in a seed's own test part, 0 where all seeds test on the same images."""
+    data = ledger.experiment["settings"].get("data", {})
+    return 1 / data["test_folds"] if data.get("split", "official") != "official" else 0.0
 
 
 def is_tuned(ledger: Ledger) -> bool:
@@ -216,7 +232,7 @@ def _numbers(row: Row, ledger: Ledger) -> list[Cell]:
     accuracy = spread_cell(row.accuracies, marks=[BATCH] * row.batch_dependent)
     return [
         replace(accuracy, values=(*accuracy.values, None, row.batch_dependent)),
-        _interval_cell(row.accuracies),
+        _interval_cell(row.accuracies, test_share(ledger)),
         number_cell(row.n, "d"),
         Cell(row.printed, (row.printed,), () if is_comparable(ledger) else (OTHER_DATA,)) if row.printed else Cell(),
         Cell(),
@@ -226,12 +242,12 @@ def _numbers(row: Row, ledger: Ledger) -> list[Cell]:
     ]
 
 
-def _interval_cell(percent: Sequence[float]) -> Cell:
+def _interval_cell(percent: Sequence[float], test_share: float) -> Cell:
     """Return the part of the mean's 95 % t interval over seeds that accuracies can have, empty for one seed."""
     mean, sd = mean_and_sd(percent)
     if sd is None:
         return Cell("", (None, None))
-    reach = t_quantile(0.975, len(percent) - 1) * sd / sqrt(len(percent))
+    reach = t_quantile(0.975, len(percent) - 1) * sd / sqrt(len(percent)) * stretch(len(percent), test_share)
     low, high = round(max(0.0, mean - reach), 9), round(min(100.0, mean + reach), 9)  # beyond, processors differ
     return Cell(f"[{low:.2f}, {high:.2f}]", (low, high))
 
@@ -239,7 +255,7 @@ def _interval_cell(percent: Sequence[float]) -> Cell:
 def _notes(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
     notes = [SPREAD_NOTE]
     if any(row.n > 1 for row in rows):
-        notes.append(INTERVAL_NOTE)
+        notes.append(PARTS_INTERVAL_NOTE if test_share(ledger) else INTERVAL_NOTE)
     if any(row.milliseconds for row in rows):
         notes.append(TIME_NOTE.format(", ".join(sorted({record.device for record in ledger.records}))))
     if not is_comparable(ledger) and any(row.printed for row in rows):
@@ -251,7 +267,7 @@ def _notes(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
 
 
 def data_notes(ledger: Ledger) -> list[str]:
-    """Say which errors in the data were accepted, and that test parts were drawn where they were."""
+    """Say which errors in the data were accepted, that test parts were drawn, and that votes were learnt."""
     data = ledger.experiment.get("data", {})
     notes = [
         f"Accepted in the data ({one['code']}): {one['count']} {one['message']}."

@@ -15,7 +15,8 @@ from benchmark.reporting.evidence import Evidence, Floats, Group
 from benchmark.reporting.printed import read_paper
 from benchmark.statistics.bootstrap import correctness_difference, crossed_intervals
 from benchmark.statistics.family import Comparison, compare_family
-from benchmark.statistics.paired import Refusal, stretch
+from benchmark.statistics.overlap import stretch
+from benchmark.statistics.paired import Refusal
 from benchmark.statistics.power import (
     Aim,
     minimum_detectable_difference,
@@ -206,7 +207,7 @@ def decide(questions: Sequence[Question], protocol: Protocol, flagged: set[str])
             interval = test.paired.interval if crossed is None else (float(crossed[place, 0]), float(crossed[place, 1]))
             question = questions[place]
             verdict = comparison_verdict(basis_of(test, interval), alpha=protocol.alpha)
-            is_open = verdict == "inconclusive" and question.family not in EXPLORATORY and crossed is not None
+            is_open = verdict == "inconclusive" and question.family not in EXPLORATORY
             decisions[place] = Decision(
                 question=question,
                 test=test,
@@ -241,11 +242,11 @@ def wanted_seeds(test: Comparison, aim: Aim, protocol: Protocol) -> int | None:
 
     The smaller of what a difference and what equality would take; None where neither comes, or with one seed.
     """
-    mean, sd = test.paired.mean, test.paired.sd
+    mean, sd, share = test.paired.mean, test.paired.sd, protocol.test_share
     if isnan(sd):
         return None
-    equality = seeds_needed_for_equivalence(mean, sd, protocol.margin, Aim(alpha=protocol.alpha))
-    wanted = [n for n in (seeds_needed(mean, sd, aim), equality) if n is not None]
+    equality = seeds_needed_for_equivalence(mean, sd, protocol.margin, Aim(alpha=protocol.alpha), test_share=share)
+    wanted = [n for n in (seeds_needed(mean, sd, aim, test_share=share), equality) if n is not None]
     return max(min(wanted), FEWEST_SEEDS if sd == 0 else FEWEST_COMPARED) if wanted else None
 
 

@@ -14,6 +14,7 @@ from benchmark.reporting.accuracy import (
     SPREAD_NOTE,
     batch_dependent_methods,
     data_name,
+    data_notes,
     in_order,
 )
 from benchmark.reporting.printed import read_paper
@@ -40,7 +41,7 @@ def control_table(ledger: Ledger) -> Table:
         raise UserError(f"experiment '{ledger.name}' has no pair of backbones to compare with its controls")
     dependent = batch_dependent_methods(ledger)
     methods = [m for m in METHODS if m not in dependent and any(r.method == m for r in ledger.records)]
-    branches = {record.run_id: _branch(ledger, record) for record in ledger.of_kind("backbone")}
+    branches = {(r.backbones[0], r.seed): _branch(ledger, r) for r in ledger.of_kind("backbone")}
     ordered = in_order(groups, read_paper().pairs, key=frozenset)
     body = [_pair_cells(ledger, group, methods, branches) for group in ordered]
     fused = {name for group in groups for name in group}
@@ -57,6 +58,7 @@ def control_table(ledger: Ledger) -> Table:
         "right, the ceiling of choosing between two. Disagree is the share (%) on which their classes differ; overlap "
         "the share (%) that both get wrong among those that either gets wrong.",
         "Shuffled: the second network is asked about another image, so that what remains is the first one's work.",
+        *data_notes(ledger),
     ]
     columns = [
         Column("networks", "Networks", ("backbones", "networks"), kind="name"),
@@ -71,13 +73,12 @@ def control_table(ledger: Ledger) -> Table:
 
 
 def _pair_cells(
-    ledger: Ledger, group: tuple[str, ...], methods: Sequence[str], branches: dict[str, Branch]
+    ledger: Ledger, group: tuple[str, ...], methods: Sequence[str], branches: dict[tuple[str, int], Branch]
 ) -> list[Cell]:
     records = [record for record in ledger.of_kind("fusion") if tuple(record.backbones) == group]
-    seeds = {record.seed: record.parents for record in records}
     singles, either, disagree, overlap = [], [], [], []
-    for _, parents in sorted(seeds.items()):
-        validation, test = zip(*(branches[parent] for parent in parents), strict=True)
+    for seed in sorted({record.seed for record in records}):
+        validation, test = zip(*(branches[name, seed] for name in group), strict=True)
         singles.append(_best_single(validation, test))
         right = [_right(predictions) for predictions in test]
         either.append(100 * float(np.mean(right[0] | right[1])))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, Record
-from benchmark.reporting.accuracy import PAPER_METHODS, SELECTION, batch_dependent_methods, in_order
+from benchmark.reporting.accuracy import PAPER_METHODS, SELECTION, batch_dependent_methods, in_order, test_share
 from benchmark.reporting.printed import read_paper
 from benchmark.reporting.readings import FAMILY
 
@@ -124,12 +124,6 @@ def read_evidence(ledger: Ledger) -> Evidence:
         n_images=sum(ledger.experiment["dataset"]["images"]["test"]),
         test_share=test_share(ledger),
     )
-
-
-def test_share(ledger: Ledger) -> float:
-    """Return the share of images in a seed's own test part, 0 where all seeds test on the same images."""
-    data = ledger.experiment["settings"].get("data", {})
-    return 1 / data["test_folds"] if data.get("split", "official") != "official" else 0.0
 
 
 def is_reading(method: str) -> bool:

@@ -104,6 +104,7 @@ def _family_table(found: Values, family: str, title: str) -> Table | None:
     if not rows:
         return None
     with_pair = any(row["pair"] for row in rows)
+    with_images = "test_share" not in found["protocol"]  # else the t interval speaks for other images too
     body = [
         [
             title_of(found, row["method"]) + flag_of(found, row["method"]),
@@ -111,7 +112,7 @@ def _family_table(found: Values, family: str, title: str) -> Table | None:
             *([group_of(found, row["pair"])] if with_pair else []),
             points(row["difference"]),
             signed_interval(row["t_ci"]),
-            signed_interval(row["crossed_ci"]),
+            *([signed_interval(row["crossed_ci"])] if with_images else []),
             p_value(row["p_holm"]),
             p_value(row["p_sign_flip"]) if row["p_sign_flip"] is not None else "refused",
             p_value(row["tost_p"]),
@@ -121,7 +122,14 @@ def _family_table(found: Values, family: str, title: str) -> Table | None:
         for row in rows
     ]
     header = ["Method", "Baseline", *(["Pair"] if with_pair else []), "Difference (points)", "95 % t interval"]
-    header += ["95 % seeds × images", "p (Holm)", "p (sign flip)", "p (equal)", "Errors removed (%)", "Verdict"]
+    header += [
+        *(["95 % seeds × images"] if with_images else []),
+        "p (Holm)",
+        "p (sign flip)",
+        "p (equal)",
+        "Errors removed (%)",
+        "Verdict",
+    ]
     return text_table(title, header, body, _family_notes(found, rows), names=3 if with_pair else 2)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmark.config import UserError
 from benchmark.ledger import Ledger
-from benchmark.reporting.accuracy import SPREAD_NOTE, data_name, in_order, percent_by_seed
+from benchmark.reporting.accuracy import SPREAD_NOTE, data_name, data_notes, in_order, percent_by_seed
 from benchmark.reporting.tables import BATCH, Cell, Column, Table, name_cell, number_cell, spread_cell, spread_column
 
 FAMILY = ("attention-fusion", "attention-fusion-without-local")
@@ -47,6 +47,7 @@ def reading_table(ledger: Ledger) -> Table:
         "Shuffled is the mean of 5 orders. Changed is the share of images whose predicted class is not that of file "
         "order in some other order.",
         "Batch averaged is the mean of the batches' accuracies in file order.",
+        *data_notes(ledger),
     ]
     columns = [
         Column("method", "Reading", ("method", "method_title"), kind="name"),

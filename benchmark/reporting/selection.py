@@ -11,6 +11,7 @@ from benchmark.reporting.accuracy import (
     SPREAD_NOTE,
     batch_dependent_methods,
     data_name,
+    data_notes,
     in_order,
     percent_by_seed,
 )
@@ -38,6 +39,7 @@ def selection_table(ledger: Ledger) -> Table:
         "Best on test looks at the test images to choose the epoch; its excess over validation is the optimism.",
         "Batch averaged is the mean of the accuracies of batches in file order, validation-selected.",
         "A method that learns nothing has no epochs to choose from.",
+        *data_notes(ledger),
     ]
     columns = [
         Column("method", "Method", ("method", "method_title"), kind="name"),

@@ -6,14 +6,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, Record
-from benchmark.reporting.accuracy import PAPER_METHODS, SELECTION, data_name, in_order
+from benchmark.reporting.accuracy import PAPER_METHODS, SELECTION, data_name, in_order, test_share
 from benchmark.reporting.evidence import by_cell
 from benchmark.reporting.tables import Cell, Column, Table, name_cell, number_cell, spread_cell, spread_column
 from benchmark.reporting.wording import counted, listed, p_value, points, signed_interval
 from benchmark.statistics.multiplicity import holm
-from benchmark.statistics.paired import PairedTest, paired_t_test
+from benchmark.statistics.paired import PairedTest, paired_t_test, stretched
 from benchmark.statistics.unpaired import welch_t_test
 from benchmark.statistics.verdicts import can_decide
 
@@ -25,19 +28,24 @@ BySeed = dict[int, Record]
 
 @dataclass(frozen=True)
 class CellPair:
-    """One cell of two ledgers: its runs by seed in each, and the test of first minus second, in percentage points."""
+    """One cell of two ledgers: its runs by seed in each, and the test of first minus second, in percentage points.
+
+    `test_shares` are those of the two ledgers, 0 where all seeds test on the same images.
+    """
 
     name: CellName
     first: BySeed
     second: BySeed
     is_paired: bool
+    test_shares: tuple[float, float] = (0.0, 0.0)
 
     @property
     def test(self) -> PairedTest:
-        """Paired over the seeds where data and seeds are the same, Welch's test otherwise."""
+        """Paired over the seeds where data, test parts and seeds are the same, Welch's test otherwise."""
+        first, second = (np.array(_by_seed(runs)) for runs in (self.first, self.second))
         if self.is_paired:
-            return paired_t_test([_percent(self.first[s]) - _percent(self.second[s]) for s in sorted(self.first)])
-        return welch_t_test(_by_seed(self.first), _by_seed(self.second))
+            return paired_t_test(_apart(first - second, self.test_shares[0]))
+        return welch_t_test(_apart(first, self.test_shares[0]), _apart(second, self.test_shares[1]))
 
 
 def compare_ledgers(first: Ledger, second: Ledger) -> Table:
@@ -53,9 +61,10 @@ def compare_ledgers(first: Ledger, second: Ledger) -> Table:
             f"'{first.name}' and '{second.name}' have no method on the same networks in common; "
             "compare ledgers that share some"
         )
-    same_data = first.experiment["dataset"]["digest"] == second.experiment["dataset"]["digest"]
+    same_data = _images(first) == _images(second)
+    shares = test_share(first), test_share(second)
     pairs = [
-        CellPair(name, cells_a[name], cells_b[name], same_data and cells_a[name].keys() == cells_b[name].keys())
+        CellPair(name, cells_a[name], cells_b[name], same_data and cells_a[name].keys() == cells_b[name].keys(), shares)
         for name in common
     ]
     tests = [pair.test for pair in pairs]
@@ -69,6 +78,18 @@ def compare_ledgers(first: Ledger, second: Ledger) -> Table:
     lonely = {"A": [n for n in cells_a if n not in cells_b], "B": [n for n in cells_b if n not in cells_a]}
     notes = [*_about(first, second), *_how(pairs), *_alone(lonely), *_changed_settings(first, second)]
     return Table("C", title, _columns(), rows, notes, grouped=True)
+
+
+def _images(ledger: Ledger) -> tuple[str, ...]:
+    """Return the digest of images and classes, whatever else was learnt of them, and how test parts were drawn."""
+    data, drawn = ledger.experiment["dataset"], ledger.experiment["settings"].get("data", {})
+    split = str(drawn.get("split", "official"))
+    return (str(data.get("content", data["digest"])), split, str(drawn["test_folds"]) if split != "official" else "")
+
+
+def _apart(values: NDArray[np.float64], test_share: float) -> NDArray[np.float64]:
+    """Return values of seeds whose plain t test is right although they test on parts of one data set."""
+    return stretched(values, test_share) if test_share else values
 
 
 def _cells(ledger: Ledger) -> dict[CellName, BySeed]:
@@ -149,9 +170,16 @@ def _how(pairs: list[CellPair]) -> list[str]:
     ways = {"paired t tests over seeds, since data and seeds are the same": paired}
     ways["Welch's t tests, since data or seeds are not the same"] = len(pairs) - paired
     used = [f"{counted(count, 'cell')} by {way}" for way, count in ways.items() if count]
+    parts = any(share for pair in pairs for share in pair.test_shares)
+    noise = (
+        "Where each seed tests on its own part of the images, tests are corrected for the training images that the "
+        "parts share (Nadeau and Bengio 2003)."
+        if parts
+        else "The noise is that of seeds, on these test images."
+    )
     return [
         f"Tested: {'; '.join(used)}; Holm over all at level {ALPHA:g}. Intervals stand alone.",
-        "± is the sample standard deviation over n seeds (ddof = 1). The noise is that of seeds, on these test images.",
+        f"± is the sample standard deviation over n seeds (ddof = 1). {noise}",
     ]
 
 

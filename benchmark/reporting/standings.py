@@ -10,6 +10,7 @@ import numpy as np
 from benchmark.reporting.accuracy import SELECTION
 from benchmark.reporting.comparisons import Protocol
 from benchmark.reporting.evidence import Evidence, Floats
+from benchmark.statistics.paired import stretched
 from benchmark.statistics.standing import top_arms
 
 
@@ -35,7 +36,8 @@ def _alone(evidence: Evidence, name: str, seed: int) -> float:
 
 def _family(names: list[str], pairs: Sequence[Any], accuracies: Floats, protocol: Protocol) -> dict[str, Any]:
     """Return the top of each pair: (P, M, S) accuracies of the named arms."""
-    tops = top_arms(accuracies, alpha=protocol.alpha)
+    apart = stretched(accuracies, protocol.test_share) if protocol.test_share else accuracies
+    tops = top_arms(apart, alpha=protocol.alpha)
     return {
         "compared": names,
         "comparisons": len(pairs) * len(names) * (len(names) - 1) // 2,

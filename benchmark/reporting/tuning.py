@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tabulate import tabulate
 
 from benchmark.config import UserError
@@ -16,7 +17,7 @@ from benchmark.reporting.evidence import Evidence, read_evidence
 from benchmark.reporting.formats import escape_markdown
 from benchmark.reporting.significance import make_significance
 from benchmark.reporting.tables import mean_and_sd
-from benchmark.statistics.paired import paired_t_test
+from benchmark.statistics.paired import paired_t_test, stretched
 
 FILES = ("tuning.md", "tuning.json")
 
@@ -76,7 +77,9 @@ def tuning_gains(default: Evidence, tuned: Evidence, searches: Mapping[str, Mapp
 
 def _gain(method: str, both: tuple[Evidence, Evidence], seeds: list[int], search: Mapping[str, Any] | None) -> Gain:
     default, tuned = (_by_seed(evidence, method, seeds) for evidence in both)
-    test = paired_t_test([after - before for before, after in zip(default, tuned, strict=True)])
+    gains = np.array(tuned) - np.array(default)
+    share = both[0].test_share
+    test = paired_t_test(stretched(gains, share) if share else gains)
     return Gain(method, both[1].titles[method], search, default, tuned, test.mean, test.interval)
 
 

@@ -8,6 +8,7 @@ caller.
     paired         t test and exact sign-flip test over seeds
     unpaired       Welch's t test, for seeds that are not matched
     quantile       quantiles of t where scipy's import would take too long
+    overlap        what test parts of one data set do to the error of a mean
     family         several comparisons at once: t, Holm, sign flips, equivalence
     multiplicity   Holm
     equivalence    two one-sided t tests

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from benchmark.statistics.overlap import stretch
+
 MOST_EXACT_SEEDS = 40
 ROUNDING = 1e-10
 
@@ -181,11 +183,6 @@ def stretched(differences: ArrayLike, test_share: float) -> NDArray[np.float64]:
     array = np.asarray(differences, dtype=np.float64)
     mean = array.mean(axis=-1, keepdims=True)
     return np.asarray(mean + stretch(array.shape[-1], test_share) * (array - mean))
-
-
-def stretch(n_splits: int, test_share: float) -> float:
-    """Factor by which R overlapping splits understate the standard error of their mean, √(1 + R ρ / (1 - ρ))."""
-    return sqrt(1 + n_splits * test_share / (1 - test_share))
 
 
 def _signed_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,6 +6,8 @@ from math import exp, inf, lgamma, log, sqrt
 
 from scipy import integrate, optimize, special, stats
 
+from benchmark.statistics.overlap import stretch
+
 MOST_SEEDS = 10_000
 
 
@@ -52,7 +54,7 @@ def minimum_detectable_difference(sd: float, n_seeds: int, aim: Aim = Aim()) -> 
     return float(root) * sd
 
 
-def seeds_needed(difference: float, sd: float, aim: Aim = Aim()) -> int | None:
+def seeds_needed(difference: float, sd: float, aim: Aim = Aim(), *, test_share: float = 0.0) -> int | None:
     """Smallest total number of seeds with which the paired t test finds the difference with the aimed power.
 
     None where 10 000 seeds do not suffice. The observed difference put in here is itself uncertain: a plan,
@@ -61,8 +63,12 @@ def seeds_needed(difference: float, sd: float, aim: Aim = Aim()) -> int | None:
     Args:
         difference, sd: true mean and standard deviation of the differences over seeds, in one unit.
         aim: alpha and power.
+        test_share: share of images in a test part where seeds test on parts of one data set, 0 where they share a
+            test set. Above 0 the error has a floor that no number of seeds goes below.
     """
-    return _fewest_seeds(lambda n_seeds: t_test_power(difference, sd, n_seeds, aim.alpha), aim.power)
+    return _fewest_seeds(
+        lambda n_seeds: t_test_power(difference, sd * stretch(n_seeds, test_share), n_seeds, aim.alpha), aim.power
+    )
 
 
 def equivalence_power(
@@ -85,7 +91,9 @@ def equivalence_power(
     return _chance_between((low, critical), (high, -critical), degrees)
 
 
-def seeds_needed_for_equivalence(difference: float, sd: float, margin: float, aim: Aim = Aim()) -> int | None:
+def seeds_needed_for_equivalence(
+    difference: float, sd: float, margin: float, aim: Aim = Aim(), *, test_share: float = 0.0
+) -> int | None:
     """Smallest total number of seeds with which the equivalence test succeeds with the aimed power.
 
     None where the difference is no smaller than the margin, or 10 000 seeds do not suffice.
@@ -94,15 +102,18 @@ def seeds_needed_for_equivalence(difference: float, sd: float, margin: float, ai
         difference, sd: true mean and standard deviation of the differences over seeds.
         margin: of equivalence, in the same unit.
         aim: alpha and power.
+        test_share: as in `seeds_needed`.
     """
     if abs(difference) >= margin:
         return None
     if sd == 0:
         return 2
-    return _fewest_seeds(
-        lambda n_seeds: equivalence_power(difference, sd / sqrt(n_seeds), n_seeds - 1, margin, aim.alpha),
-        aim.power,
-    )
+
+    def power_of(n_seeds: int) -> float:
+        error = sd * stretch(n_seeds, test_share) / sqrt(n_seeds)
+        return equivalence_power(difference, error, n_seeds - 1, margin, aim.alpha)
+
+    return _fewest_seeds(power_of, aim.power)
 
 
 def _fewest_seeds(power_of: Callable[[int], float], wanted: float) -> int | None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.audit.batch_dependence import audit_experiment
 from benchmark.config import Settings, UserError, load_config
 from benchmark.data.formats.raf_db import read_raf_db
-from benchmark.engine.experiment import Request, run_experiment
+from benchmark.engine.experiment import Request, finished_runs, run_experiment
 from benchmark.ledger import Ledger, load_ledger
 from benchmark.reporting.evidence import read_evidence
 from benchmark.reporting.formats import to_markdown
@@ -50,13 +51,19 @@ def listed(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ledger(listed: Path, tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+def request_(listed: Path, tmp_path_factory: pytest.TempPathFactory) -> Request:
+    """A finished experiment of three folds that leave persons out."""
     folder = tmp_path_factory.mktemp("run")
     settings = folds_settings(listed, split="groups", test_folds=3)
     request = Request(settings, "folds", folder / "results", folder / "data", "cpu", workers=1)
     summary = run_experiment(request, Silent())
     assert not summary.failures
-    return load_ledger(folder / "results" / "folds")
+    return request
+
+
+@pytest.fixture(scope="module")
+def ledger(request_: Request) -> Ledger:
+    return load_ledger(request_.folder)
 
 
 def test_each_image_is_tested_on_by_one_seed_of_three(ledger: Ledger) -> None:
@@ -89,6 +96,20 @@ def test_evidence_counts_all_images_and_knows_each_seeds_own(ledger: Ledger) -> 
     assert evidence.n_images == 168
     assert evidence.test_share == pytest.approx(1 / 3)
     assert evidence.correct("late").shape == (3, 1, 1)
+
+
+def test_the_audit_evaluates_each_seed_on_its_own_fold(request_: Request, ledger: Ledger) -> None:
+    runs, workspace = finished_runs(request_)
+    findings = audit_experiment(runs, ["attention-fusion"], workspace)
+    assert [finding.seed for finding in findings] == [0, 1, 2]
+    for finding in findings:
+        frame = ledger.predictions(finding.run_id).query("split == 'test'").reset_index(drop=True)
+        right = frame.filter(like="logit_").to_numpy().argmax(axis=1) == frame["label"]
+        assert finding.accuracy["file_order"] == pytest.approx(right.mean())
+        batches = right.groupby(right.index // finding.batch_size).mean()
+        assert finding.batch_averaged_accuracy == pytest.approx(batches.mean())
+        rows = [workspace.manifest.image_ids.index(name) for name in frame["image_id"]]
+        assert rows == sorted(rows), "file order"
 
 
 def test_persons_that_folds_would_part_stop_the_experiment(listed: Path, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def family_blocks(source: Source) -> list[Block]:
     for family, heading in FAMILIES.items():
         own = [row for row in rows if row["family"] == family]
         if own:
-            blocks.append(Block(heading, [_line(row, _label(source, row)) for row in own]))
+            blocks.append(Block(heading, [_line(source, row, _label(source, row)) for row in own]))
     return blocks
 
 
@@ -68,7 +68,7 @@ def pair_blocks(source: Source) -> list[Block]:
     return [
         Block(
             f"{source.title(rows[0]['method'])} against {source.title(baseline)}",
-            [_line(row, source.group_title(row["pair"])) for row in rows if row["baseline"] == baseline],
+            [_line(source, row, source.group_title(row["pair"])) for row in rows if row["baseline"] == baseline],
         )
         for baseline in dict.fromkeys(row["baseline"] for row in rows)
     ]
@@ -155,9 +155,10 @@ def _figure(blocks: Sequence[Block], source: Source) -> Figure:
             for name, (edge, marker, face) in MARKS.items()
             if name in verdicts
         ]
+        keys.append(Line2D([], [], color=INK, linewidth=2.6, label="over seeds"))
+        if not _drawn_parts(source):
+            keys.append(Line2D([], [], color=INK, linewidth=0.9, label="over seeds and images"))
         keys += [
-            Line2D([], [], color=INK, linewidth=2.6, label="over seeds"),
-            Line2D([], [], color=INK, linewidth=0.9, label="over seeds and images"),
             Patch(color=RULE, alpha=0.5, label=f"within ±{margin:g} points"),
         ]
         figure.legend(handles=keys, loc="outside upper left", ncols=5, handlelength=1.6)
@@ -167,8 +168,10 @@ def _figure(blocks: Sequence[Block], source: Source) -> Figure:
     return drawn(draw, 1.2 + each * rows, source.about)
 
 
-def _line(row: Values, label: str) -> Line:
+def _line(source: Source, row: Values, label: str) -> Line:
     over_seeds, over_images = (() if None in ends else tuple(ends) for ends in (row["t_ci"], row["crossed_ci"]))
+    if _drawn_parts(source):
+        over_images = ()
     return Line(label, row["difference"], over_seeds, over_images, row["verdict"])
 
 
@@ -178,8 +181,19 @@ def _label(source: Source, row: Values) -> str:
     return {"primary": baseline, "best-single": method}.get(row["family"], wrapped(f"{method} – {baseline}", 58))
 
 
+def _drawn_parts(source: Source) -> bool:
+    """Tell whether seeds test on parts of one data set, so that the t interval speaks for other images too."""
+    return "test_share" in source.found["protocol"]
+
+
 def _reading(source: Source) -> str:
     confidence = 100 * source.found["protocol"]["confidence"]
+    if _drawn_parts(source):
+        return (
+            f"Bars: {confidence:g} % t interval over {counted(source.found['n_seeds'], 'seed')}, each of which tests "
+            "on its own part of the images, corrected for the training images that they share (Nadeau and Bengio "
+            "2003); grey: differences that count as none."
+        )
     return (
         f"Thick: {confidence:g} % t interval over {counted(source.found['n_seeds'], 'seed')}; thin: {confidence:g} % "
         "crossed bootstrap over seeds and images; grey: differences that count as none."

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from benchmark.ledger import Record
-from benchmark.reporting.figures.source import Floats, Predicted, Source, by_seed, spread
+from benchmark.reporting.figures.source import Floats, Predicted, Source, by_seed
 from benchmark.reporting.figures.style import Chart, drawn_alone, marks
 
 
 @dataclass(frozen=True, eq=False)
 class Recalls:
-    """(S, C) recall in percent by seed and class, mean over groups; NaN for a class without test images."""
+    """(S, C) recall in percent by seed and class, mean over groups; NaN for a class without test images of a seed."""
 
     title: str
     values: Floats
+
+    @property
+    def mean(self) -> Floats:
+        """(C,) mean over the seeds that test on images of the class, NaN where none does."""
+        return self._by_class(lambda seen: float(seen.mean()))
+
+    @property
+    def spread(self) -> Floats:
+        """(C,) sample standard deviation over those seeds, NaN for fewer than two."""
+        return self._by_class(lambda seen: float(seen.std(ddof=1)) if len(seen) > 1 else np.nan)
+
+    def _by_class(self, summary: Callable[[Floats], float]) -> Floats:
+        seen = [column[~np.isnan(column)] for column in self.values.T]
+        return np.array([summary(column) if len(column) else np.nan for column in seen])
 
 
 def recalls(source: Source) -> list[Recalls]:
@@ -38,7 +52,7 @@ def class_recall(predicted: Predicted, classes: int) -> Floats:
 def recall_chart(source: Source) -> Chart:
     """Return the dot plot, classes from the most frequent."""
     found = recalls(source)
-    images = np.bincount(source.predicted(source.ledger.records[0]).label, minlength=len(source.classes))
+    images = source.ledger.experiment["dataset"]["images"]["test"]
     order = sorted(range(len(images)), key=lambda c: -images[c])
     labels = [f"{source.classes[c]}\n{images[c]} images" for c in order]
     caption = (
@@ -61,9 +75,9 @@ def draw_recalls(axes: Axes, found: Sequence[Recalls], order: Sequence[int]) -> 
     for offset, recall in zip(offsets, found, strict=True):
         mark = looks[recall.title]
         axes.errorbar(
-            recall.values.mean(axis=0)[list(order)],
+            recall.mean[list(order)],
             np.arange(len(order)) + offset,
-            xerr=np.nan_to_num(spread(recall.values))[list(order)],
+            xerr=np.nan_to_num(recall.spread)[list(order)],
             fmt=mark.marker,
             color=mark.colour,
             markersize=4,
@@ -86,7 +100,7 @@ def _by_seed(source: Source, runs: Sequence[Record]) -> Floats:
 def _summary(found: Sequence[Recalls], classes: Sequence[str]) -> str:
     texts = []
     for recall in found:
-        mean = recall.values.mean(axis=0)
+        mean = recall.mean
         low, high = int(np.nanargmin(mean)), int(np.nanargmax(mean))
         texts.append(f"{recall.title} from {mean[low]:.0f} % ({classes[low]}) to {mean[high]:.0f} % ({classes[high]})")
     return f"Lowest and highest recall: {'; '.join(texts)}."

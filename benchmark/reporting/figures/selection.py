@@ -12,7 +12,7 @@ from benchmark.reporting.accuracy import SELECTION
 from benchmark.reporting.figures.source import Floats, LackingError, Source, by_seed
 from benchmark.reporting.figures.style import BLUE, INK, PAPER, VERMILLION, Chart, drawn_alone
 from benchmark.reporting.wording import points
-from benchmark.statistics.paired import paired_t_test
+from benchmark.statistics.paired import paired_t_test, stretched
 
 RULES = {
     "best_test_epoch": ("Best epoch on test", VERMILLION, "D", VERMILLION),
@@ -78,8 +78,11 @@ def draw_gains(axes: Axes, found: Sequence[Gain]) -> None:
 
 def _gain(source: Source, method: str) -> Gain:
     means, intervals = {}, {}
+    protocol = source.found["protocol"]
     for rule in RULES:
-        test = paired_t_test(_over_validation(source, method, rule), confidence=source.found["protocol"]["confidence"])
+        found = _over_validation(source, method, rule)
+        apart = stretched(found, protocol["test_share"]) if "test_share" in protocol else found
+        test = paired_t_test(apart, confidence=protocol["confidence"])
         means[rule], intervals[rule] = test.mean, test.interval
     return Gain(source.title(method), means, intervals)
 
