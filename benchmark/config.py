@@ -42,7 +42,9 @@ class DataSettings(_Section):
     `split` names the test images: the data set's own (`official`), or one of `test_folds` parts, drawn by class
     (`kfold`) or by person too (`groups`): seed s is tested on part s modulo `test_folds`. `leave_out` names classes
     that are not used, `group_pattern` is a regular expression that finds the person in a file's name, `accept` lists
-    findings of `ferfuse data check` that stop nothing.
+    findings of `ferfuse data check` that stop nothing. `labels` is what training learns of an image: the majority's
+    class, or the distribution of its raters' votes (Barsoum et al. 2016), by cross entropy either way; what selects
+    and is reported counts the majority's class.
     """
 
     dataset: str = "synthetic"
@@ -53,6 +55,7 @@ class DataSettings(_Section):
     test_folds: Annotated[int, Field(ge=2)] = 5
     leave_out: list[str] = []
     group_pattern: str | None = None
+    labels: Literal["majority", "votes"] = "majority"
     accept: list[str] = []
     synthetic: SyntheticSettings = SyntheticSettings()
 
@@ -72,11 +75,10 @@ class DataSettings(_Section):
             raise ValueError(f"not a regular expression ({error})") from error
         return pattern
 
-    def drawn_split(self) -> dict[str, Any]:
-        """Return what determines a drawn test part, nothing where the official one is used."""
-        if self.split == "official":
-            return {}
-        return {"split": self.split, "test_folds": self.test_folds}
+    def beyond_default(self) -> dict[str, Any]:
+        """Return how test parts are drawn and what is learnt, where it is not the official split and the class."""
+        drawn = {} if self.split == "official" else {"split": self.split, "test_folds": self.test_folds}
+        return drawn if self.labels == "majority" else {**drawn, "labels": self.labels}
 
 
 class AugmentationSettings(_Section):
@@ -204,7 +206,7 @@ class Settings(_Section):
             "validation_fraction": self.data.validation_fraction,
             "augmentation": self.augmentation.model_dump(mode="json"),
             "precision": self.precision,
-            **self.data.drawn_split(),
+            **self.data.beyond_default(),
         }
 
     def context(self, dataset_digest: str) -> dict[str, Any]:

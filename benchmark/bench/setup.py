@@ -41,7 +41,7 @@ class Setup:
         return Workspace(
             settings=self.settings,
             manifest=manifest,
-            dataset_digest=manifest.content_digest(self.data_dir / "store"),
+            dataset_digest=manifest.learnt_digest(self.data_dir / "store"),
             images_file=stored_images(manifest, self.settings.data.image_size, self.data_dir),
             experiment=self.folder,
             device=self.device,

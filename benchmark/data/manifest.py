@@ -50,6 +50,7 @@ class Manifest:
         groups: (N,) names of the persons, None where they are not known.
         is_validation: (N,) booleans where the data set names its own validation images.
         votes: (N, C) shares of the raters' votes, None where they are not known.
+        targets: (N, C) distributions that training learns in place of the labels; None where it learns the labels.
         origin: how it was read.
     """
 
@@ -64,6 +65,7 @@ class Manifest:
     groups: np.ndarray | None = field(default=None, repr=False)
     is_validation: np.ndarray | None = field(default=None, repr=False)
     votes: np.ndarray | None = field(default=None, repr=False)
+    targets: np.ndarray | None = field(default=None, repr=False)
     origin: Origin = Origin()
 
     def __len__(self) -> int:
@@ -96,6 +98,7 @@ class Manifest:
             groups=part(self.groups),
             is_validation=part(self.is_validation),
             votes=part(self.votes),
+            targets=part(self.targets),
         )
 
     @cached_property
@@ -122,6 +125,13 @@ class Manifest:
         found = digest.hexdigest()[:32]
         write_whole(remembered, json.dumps({"dataset": self.dataset, "digest": found}).encode())
         return found
+
+    def learnt_digest(self, memory: Path) -> str:
+        """Return the digest of all that runs learn from: the content's, and the targets' where there are any."""
+        content = self.content_digest(memory)
+        if self.targets is None:
+            return content
+        return hashlib.sha256(content.encode() + self.targets.astype("<f4").tobytes()).hexdigest()[:32]
 
     def _names_and_labels(self) -> bytes:
         rows = zip(self.image_ids, self.labels.tolist(), self.is_test.tolist(), strict=True)

@@ -49,6 +49,8 @@ def find_dataset(data: DataSettings, data_dir: Path) -> Manifest:
         root = unpacked(data.root, data_dir) if data.root.suffix.lower() == ".zip" else data.root
         manifest = read_dataset("auto" if data.dataset == "synthetic" else data.dataset, root, data_dir)
     manifest = _without_classes(manifest, data.leave_out)
+    if data.labels == "votes":
+        manifest = replace(manifest, targets=_distributions(manifest))
     if data.group_pattern is not None:
         manifest = replace(manifest, groups=_persons(manifest, data.group_pattern))
     return manifest
@@ -75,6 +77,18 @@ def _without_classes(manifest: Manifest, names: list[str]) -> Manifest:
         votes=None if smaller.votes is None else smaller.votes[:, kept],
         origin=replace(manifest.origin, notes=notes, published={}),
     )
+
+
+def _distributions(manifest: Manifest) -> np.ndarray:
+    """Return each image's votes for the classes that are used, as shares of their sum, (N, C) float32."""
+    if manifest.votes is None:
+        raise UserError(
+            f"data.labels=votes needs raters' votes about each image, which {manifest.title} does not have; leave "
+            "data.labels at majority"
+        )
+    shares: np.ndarray = manifest.votes / manifest.votes.sum(axis=1, keepdims=True)
+    assert (shares.argmax(axis=1) == manifest.labels).all(), "the label is the class with most of the votes"
+    return shares.astype(np.float32)
 
 
 def _persons(manifest: Manifest, pattern: str) -> np.ndarray:

@@ -65,6 +65,7 @@ def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, 
         for name in ("backbones", "methods", "with_arms"):
             settings[name] = _joined(earlier["settings"][name], settings[name])
         settings["seeds"] = max(settings["seeds"], earlier["settings"]["seeds"])
+    content = manifest.content_digest(request.data_dir / "store")
     every = np.ones(len(manifest), bool)  # without a test set of its own each image is tested on once
     parts = {"train": ~manifest.is_test, "test": manifest.is_test if manifest.is_test.any() else every}
     return {
@@ -78,6 +79,7 @@ def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, 
             "name": manifest.dataset,
             "title": manifest.title,
             "digest": digest,
+            **({"content": content} if content != digest else {}),
             "synthetic": manifest.synthetic,
             "stored_size": stored_size(manifest, request.settings.data.image_size),
             "classes": list(manifest.classes),

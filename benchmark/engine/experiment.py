@@ -62,7 +62,7 @@ def run_experiment(request: Request, progress: Progress, priority: Priority = de
         KeyboardInterrupt: Ctrl-C; the runs that were under way are finished.
     """
     manifest = open_dataset(request.settings.data, request.data_dir)
-    digest = manifest.content_digest(request.data_dir / "store")
+    digest = manifest.learnt_digest(request.data_dir / "store")
     earlier = read_experiment(request.folder)
     refuse_mixture(request, earlier, digest)
     key = plan_key(request, digest)
@@ -148,13 +148,13 @@ def _left_to_do(request: Request, plan: Sequence[Run]) -> tuple[list[Run], int]:
 def planned_runs(request: Request) -> list[Run]:
     """Return the plan of an experiment without running it."""
     manifest = open_dataset(request.settings.data, request.data_dir)
-    return _make_plan(request, manifest, manifest.content_digest(request.data_dir / "store"))
+    return _make_plan(request, manifest, manifest.learnt_digest(request.data_dir / "store"))
 
 
 def planned_workspace(request: Request) -> Workspace:
     """Return what the runs of a plan would work with."""
     manifest = open_dataset(request.settings.data, request.data_dir)
-    return _open_workspace(request, manifest, manifest.content_digest(request.data_dir / "store"))
+    return _open_workspace(request, manifest, manifest.learnt_digest(request.data_dir / "store"))
 
 
 def finished_request(
@@ -177,7 +177,7 @@ def finished_runs(request: Request) -> tuple[list[Run], Workspace]:
         UserError: the data are not those that the experiment was run on.
     """
     manifest = open_dataset(request.settings.data, request.data_dir)
-    digest = manifest.content_digest(request.data_dir / "store")
+    digest = manifest.learnt_digest(request.data_dir / "store")
     refuse_mixture(request, read_experiment(request.folder), digest)
     runs = [run for run in _make_plan(request, manifest, digest) if is_finished(request.folder, run.run_id)]
     return runs, _open_workspace(request, manifest, digest)

@@ -276,4 +276,9 @@ def data_notes(ledger: Ledger) -> list[str]:
     ]
     if data.get("split", "official") != "official":
         notes.append("The data have no test set of their own: every seed tests on another part of them.")
+    if ledger.experiment["settings"].get("data", {}).get("labels", "majority") == "votes":
+        notes.append(
+            "Learnt from the distribution of each image's votes (data.labels=votes); selected and tested by the "
+            "majority's class."
+        )
     return notes

@@ -23,7 +23,7 @@ Group = tuple[str, ...]
 Cell = tuple[str | None, Group, int]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-SHARED = ("dataset_digest", "image_size", "validation_fraction", "augmentation", "split", "test_folds")
+SHARED = ("dataset_digest", "image_size", "validation_fraction", "augmentation", "split", "test_folds", "labels")
 STAGE = ("epochs", "batch_size", "learning_rate", "weight_decay", "schedule", "warmup")
 
 

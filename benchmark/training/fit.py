@@ -53,7 +53,7 @@ class Task:
     """What `fit` learns from.
 
     Attributes:
-        batches: epoch -> its (input, labels) pairs.
+        batches: epoch -> its (input, targets) pairs; targets are (B,) classes or (B, C) distributions over them.
         steps: batches in an epoch.
         evaluate: network -> logits by split, in evaluation mode.
         labels: (N,) labels by split.
@@ -107,7 +107,11 @@ class Execution:
 
 
 def fit(network: nn.Module, task: Task, stage: StageSettings, execution: Execution | None = None) -> Outcome:
-    """Train a network by cross entropy.
+    """Train a network by cross entropy: against a distribution q it is -Σ_c q_c log p_c, averaged over images.
+
+    Where a target is the distribution of an image's votes, this is the "cross-entropy loss" of Barsoum et al. 2016,
+    Training deep networks for facial expression recognition with crowd-sourced label distribution; accuracy on the way
+    counts the class that has most of it.
 
     Validation selects the epoch of highest validation accuracy, among equals the one of lowest validation
     loss; the last epoch and the best on test are kept beside it, to be reported as what they are. A network without
@@ -164,12 +168,12 @@ def _learn_epoch(
     learning.network.train()
     sums: list[Tensor] = []
     images = 0
-    for inputs, labels in batches:
+    for inputs, targets in batches:
         try:
-            sums += _step(learning, micro_batches(inputs, labels, micro_batch), len(labels))
+            sums += _step(learning, micro_batches(inputs, targets, micro_batch), len(targets))
         except torch.OutOfMemoryError as error:
             raise BatchTooLargeError(f"out of memory: {str(error).splitlines()[0]}") from error
-        images += len(labels)
+        images += len(targets)
     total_loss, right_images = (torch.stack(sums).sum(0) / images).tolist()
     if not math.isfinite(total_loss):
         raise DivergedError("the loss is not a finite number; lower the learning rate")
@@ -182,30 +186,35 @@ def _step(learning: Learning, parts: Iterable[tuple[Any, Tensor]], images: int) 
     """Learn from one batch, its parts' gradients added up; return each part's (summed loss, right images)."""
     learning.optimizer.zero_grad(set_to_none=True)
     sums = []
-    for inputs, labels in parts:
+    for inputs, targets in parts:
         scores = learning.network(inputs)
-        loss = F.cross_entropy(scores, labels)
-        (loss if len(labels) == images else loss * (len(labels) / images)).backward()
-        right = (scores.detach().argmax(1) == labels).sum()
-        sums.append(torch.stack([loss.detach() * len(labels), right.to(loss.dtype)]))
+        loss = F.cross_entropy(scores, targets)
+        (loss if len(targets) == images else loss * (len(targets) / images)).backward()
+        right = (scores.detach().argmax(1) == classes_of(targets)).sum()
+        sums.append(torch.stack([loss.detach() * len(targets), right.to(loss.dtype)]))
     learning.optimizer.step()
     learning.schedule.step()
     return sums
 
 
-def micro_batches(inputs: Any, labels: Tensor, size: int | None) -> Iterator[tuple[Any, Tensor]]:
+def classes_of(targets: Tensor) -> Tensor:
+    """Return the class of each target, (...): itself, or the one with the largest share of a (..., C) distribution."""
+    return targets.argmax(-1) if targets.is_floating_point() else targets
+
+
+def micro_batches(inputs: Any, targets: Tensor, size: int | None) -> Iterator[tuple[Any, Tensor]]:
     """Cut a batch into near-equal parts of at most `size` images, and at least two for batch normalisation.
 
     `inputs` are images, or the branches' outputs for them; whatever else a method learns from is left whole.
     """
-    count = 1 if size is None else max(1, min(-(-len(labels) // size), len(labels) // 2))
+    count = 1 if size is None else max(1, min(-(-len(targets) // size), len(targets) // 2))
     if isinstance(inputs, Tensor):
         parts: list[Any] = list(inputs.tensor_split(count))
     elif all(isinstance(branch, BranchOutput) for branch in inputs):
         parts = [list(branches) for branches in zip(*(_split(branch, count) for branch in inputs), strict=True)]
     else:
         parts, count = [inputs], 1
-    return zip(parts, labels.tensor_split(count), strict=True)
+    return zip(parts, targets.tensor_split(count), strict=True)
 
 
 def _split(branch: BranchOutput, count: int) -> list[BranchOutput]:

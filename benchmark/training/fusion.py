@@ -100,7 +100,7 @@ def train_on_stored_outputs(run: Run, workspace: Workspace) -> Outcome:
 
     def batches(epoch: int) -> Iterator[tuple[list[BranchOutput], Tensor]]:
         for rows in epoch_order(run, split.train, epoch):
-            yield outputs.training_batch(rows), workspace.labels[torch.from_numpy(rows).to(workspace.device)]
+            yield outputs.training_batch(rows), workspace.targets[torch.from_numpy(rows).to(workspace.device)]
 
     return _fit_and_keep(run, workspace, network, batches, lambda rows: outputs.predict(network, rows, batch))
 
@@ -157,7 +157,7 @@ def train_cross_fitted(run: Run, workspace: Workspace) -> Outcome:
             folds = np.array([fold_of[int(row)] for row in rows])
             parts = [(k, rows[folds == k]) for k in range(len(outputs)) if (folds == k).any()]
             order = torch.from_numpy(np.concatenate([part for _, part in parts])).to(workspace.device)
-            yield [(k, outputs[k].training_batch(part)) for k, part in parts], workspace.labels[order]
+            yield [(k, outputs[k].training_batch(part)) for k, part in parts], workspace.targets[order]
 
     return _fit_and_keep(run, workspace, network, batches, lambda rows: network.predict(outputs, rows, batch))
 

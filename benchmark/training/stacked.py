@@ -26,6 +26,7 @@ from benchmark.training.fit import (
     DivergedError,
     Outcome,
     Scores,
+    classes_of,
     epoch_scores,
     keep_epoch,
     optimizer_of,
@@ -146,7 +147,7 @@ def train_together(members: Sequence[Member], workspace: Workspace) -> list[Outc
     best: list[dict[str, tuple[float, float]]] = [{} for _ in runs]
     for epoch in range(1, stage.epochs + 1):
         rate = optimizer.param_groups[0]["lr"]
-        learnt = _learn_epoch(stack, taken, steps(epoch), (optimizer, schedule), workspace.labels)
+        learnt = _learn_epoch(stack, taken, steps(epoch), (optimizer, schedule), workspace.targets)
         logits = _evaluate(stack, taken, looks, batch)
         for place, outcome in enumerate(outcomes):
             scores = epoch_scores(logits[place], workspace.labels_of(splits[place]))
@@ -165,20 +166,21 @@ def _learn_epoch(
     taken: StackedOutputs,
     steps: Sequence[np.ndarray],
     learner: tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler],
-    labels: Tensor,
+    targets: Tensor,
 ) -> list[dict[str, float]]:
     """Take one step for every (S, B) rows; return each member's mean loss and accuracy seen on the way."""
     stack.train()
     optimizer, schedule = learner
     sums = []
     for rows in steps:
-        scores, truth = stack(taken.take(rows)), labels[torch.from_numpy(rows).to(labels.device)]
-        losses = F.cross_entropy(scores.flatten(0, 1), truth.flatten(), reduction="none").view(truth.shape)
+        scores, learnt = stack(taken.take(rows)), targets[torch.from_numpy(rows).to(targets.device)]
+        losses = F.cross_entropy(scores.flatten(0, 1), learnt.flatten(0, 1), reduction="none").view(rows.shape)
         optimizer.zero_grad(set_to_none=True)
         losses.mean(1).sum().backward()
         optimizer.step()
         schedule.step()
-        sums.append(torch.stack([losses.detach().sum(1), (scores.detach().argmax(2) == truth).sum(1)], dim=1))
+        right = (scores.detach().argmax(2) == classes_of(learnt)).sum(1)
+        sums.append(torch.stack([losses.detach().sum(1), right], dim=1))
     images = sum(rows.shape[1] for rows in steps)
     seen: list[list[float]] = (torch.stack(sums).sum(0) / images).tolist()
     if not all(math.isfinite(loss) for loss, _ in seen):

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -80,7 +79,7 @@ def _stored_task(run: Run, workspace: Workspace) -> tuple[nn.Module, Task]:
 
     def batches(epoch: int) -> Iterator[tuple[list[BranchOutput], Tensor]]:
         for rows in epoch_order(run, split.train, epoch):
-            yield take(rows), workspace.labels[torch.from_numpy(rows).to(workspace.device)]
+            yield take(rows), workspace.targets[torch.from_numpy(rows).to(workspace.device)]
 
     def evaluate(module: nn.Module) -> Scores:
         module.eval()
@@ -138,7 +137,4 @@ def _first_rows(path: Path, count: int, device: str) -> BranchOutput:
 def _without_test(manifest: Manifest) -> Manifest:
     count = int((~manifest.is_test).sum())
     assert not manifest.is_test[:count].any(), "training images come first"
-    kept: dict[str, Any] = {
-        name: getattr(manifest, name)[:count] for name in ("image_ids", "files", "labels", "is_test")
-    }
-    return replace(manifest, **kept)
+    return manifest.take(np.arange(count))

@@ -55,6 +55,12 @@ class Workspace:
         """(N,) labels on the device."""
         return torch.from_numpy(self.manifest.labels).to(self.device)
 
+    @cached_property
+    def targets(self) -> Tensor:
+        """What training learns, on the device: (N,) labels, or (N, C) distributions where the manifest has them."""
+        distributions = self.manifest.targets
+        return self.labels if distributions is None else torch.from_numpy(distributions).to(self.device)
+
     def split(self, seed: int) -> Split:
         """Return the rows that a seed learns from, selects by and reports."""
         return _split(self, seed)
@@ -74,13 +80,13 @@ class Workspace:
         return to_network_input(self.images[torch.from_numpy(rows)], self.settings.data.image_size)
 
     def image_batches(self, run: Run, rows: np.ndarray, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield an epoch's augmented images and labels in the order that all methods of a seed share."""
+        """Yield an epoch's augmented images and targets in the order that all methods of a seed share."""
         drawn = torch.Generator().manual_seed(stream(run.seed, "augmentation", run.stage, str(epoch)))
         order = epoch_order(run, rows, epoch)
         on_device = torch.from_numpy(np.concatenate(order)).to(self.device)
         size, augmentation = self.settings.data.image_size, self.settings.augmentation
         for index in on_device.split([len(batch) for batch in order]):
-            yield augment(self.images[index], size, augmentation, drawn), self.labels[index]
+            yield augment(self.images[index], size, augmentation, drawn), self.targets[index]
 
 
 @lru_cache(maxsize=64)

@@ -5,7 +5,10 @@
 A single vote is dropped. The class with the most votes is the label where it has more than half of those that are left;
 other images, and those that show no known expression or no face, are left out. `Manifest.votes` keeps the shares.
 
-Source: Barsoum et al. 2016, Training deep networks for facial expression recognition with crowd-sourced labels.
+Training learns the majority's class, or with data.labels=votes the shares themselves.
+
+Source: Barsoum et al. 2016, Training deep networks for facial expression recognition with crowd-sourced label
+distribution.
 """
 
 from __future__ import annotations
