@@ -382,7 +382,7 @@ def storage_fault(error: OSError) -> str | None:
     """Say in one line what is wrong with the disk and what to do; None for an error of another kind."""
     if error.errno not in STORAGE_FAULTS:
         return None
-    where = error.filename or "the results folder"
+    where = error.filename or "the results or data folder"
     return (
         f"{where} cannot be written ({os.strerror(error.errno)}); free space or rights, or choose other folders; "
         "finished runs are kept, the same command goes on from here"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import stat
 import struct
@@ -23,6 +25,7 @@ LARGEST_DIRECTORY = 32 << 20  # bytes of the list of contents
 LARGEST_FILE = 1 << 30
 LARGEST_TOTAL = 16 << 30
 LARGEST_IMAGE_FILE = 32 << 20
+UNWRITABLE_NAMES = (errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)  # a file where a folder is to be
 _END, _END_64 = b"PK\x05\x06", b"PK\x06\x06"
 
 
@@ -48,9 +51,19 @@ def _unpack(archive: Path, folder: Path) -> None:
                 if PurePosixPath(entry.filename).suffix.lower() in IMAGE_SUFFIXES:
                     _refuse_huge_image(archive, opened, entry)
             for entry in entries:
-                opened.extract(entry, folder)
+                _extract(archive, opened, entry, folder)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error, zlib.error) as error:
         raise UserError(f"{archive} is not a readable zip ({error}); get it again") from error
+
+
+def _extract(archive: Path, opened: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> None:
+    try:
+        opened.extract(entry, folder)
+    except OSError as error:
+        if error.errno not in UNWRITABLE_NAMES:
+            raise
+        reason = os.strerror(error.errno)
+        raise _refusal(archive, f"entry '{entry.filename[:80]}' cannot be unpacked ({reason})") from error
 
 
 def _refuse_long_directory(archive: Path) -> None:
@@ -89,7 +102,7 @@ def _refuse_harmful_entries(archive: Path, entries: Sequence[zipfile.ZipInfo], f
         raise _refusal(archive, f"its content has {total} bytes, more than {LARGEST_TOTAL}")
     if total > free:
         raise UserError(
-            f"{archive} needs {total >> 20} MiB, {folder.parent} has {free >> 20}; choose another --data-dir"
+            f"{archive} needs {total >> 20} MiB, {folder.parent.parent} has {free >> 20}; choose another --data-dir"
         )
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from benchmark.config import UserError
 from benchmark.data.formats.raf_db import IMAGE_FOLDER, LABEL_FILE, NOTE_FILE
 from benchmark.data.manifest import Manifest
-from benchmark.data.memory import made_once
+from benchmark.data.memory import made_once, write_image
 from benchmark.data.vocabulary import CLASSES, SYNTHETIC_MARK
 
 _DIGITS = {"train": 5, "test": 4}
@@ -67,9 +67,10 @@ def _note(manifest: Manifest, names: list[str]) -> dict[str, object]:
 def _write_image(file: Path, target: Path) -> None:
     try:
         with Image.open(file) as image:
-            if image.format == "JPEG":
-                shutil.copyfile(file, target)
-            else:
-                image.convert("RGB").save(target, format="JPEG", quality=100, subsampling=0)
+            pixels = None if image.format == "JPEG" else image.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"image {file} cannot be read ({error}); see `ferfuse data check`") from error
+    if pixels is None:
+        shutil.copyfile(file, target)
+    else:
+        write_image(pixels, target, format="JPEG", quality=100, subsampling=0)

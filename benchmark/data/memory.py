@@ -3,21 +3,52 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
+from PIL import Image
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file under its name only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.tmp")
-    partial.write_bytes(content)
-    partial.replace(path)
+    try:
+        write_bytes(partial, content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file; the error of a full disk says which."""
+    with naming(path):
+        path.write_bytes(content)
+
+
+def write_image(image: Image.Image, path: Path, **options: Any) -> None:
+    """Write an image as PIL's `save` does; PIL's own error for a full disk would not say that it is one."""
+    content = io.BytesIO()
+    image.save(content, **options)
+    write_bytes(path, content.getvalue())
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of the disk name what could not be written, where it does not name a file itself."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
@@ -28,7 +59,8 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
                 unfinished = Path(scratch) / "content"
                 unfinished.mkdir()
-                make(unfinished)
+                with naming(folder):
+                    make(unfinished)
                 unfinished.rename(folder)
     return folder
 

@@ -94,11 +94,9 @@ def _scan_rows(files: Sequence[Path], start: int, target: Target) -> np.ndarray:
     for row, pixels in enumerate(_examined(files, facts)):
         if pixels is not None:
             decoded[row] = _at_size(pixels, target.size)
-    handle = os.open(target.path, os.O_WRONLY)
-    try:
-        os.pwrite(handle, decoded.tobytes(), target.offset + start * decoded[0].nbytes)
-    finally:
-        os.close(handle)
+    with target.path.open("r+b") as file:
+        file.seek(target.offset + start * decoded[0].nbytes)
+        file.write(decoded.tobytes())
     return facts
 
 

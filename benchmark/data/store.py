@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from benchmark.config import UserError
 from benchmark.data.manifest import Manifest
+from benchmark.data.memory import naming
 from benchmark.data.scan import new_target, scan
 
 
@@ -55,11 +56,11 @@ def _facts_file(path: Path) -> Path:
 
 
 def _decode_all(manifest: Manifest, image_size: int, path: Path) -> None:
-    partial = path.with_suffix(".partial")
+    partial, unfinished = path.with_suffix(".partial"), path.with_suffix(".facts.npz")
     try:
-        facts = scan(manifest.files, new_target(partial, len(manifest), stored_size(manifest, image_size)))
-        unfinished = path.with_suffix(".facts.npz")
-        np.savez(unfinished, facts=facts)
+        with naming(path):
+            facts = scan(manifest.files, new_target(partial, len(manifest), stored_size(manifest, image_size)))
+            np.savez(unfinished, facts=facts)
         unfinished.replace(_facts_file(path))
         faulty = np.flatnonzero(facts["fault"] != "")
         if faulty.size:
@@ -70,7 +71,8 @@ def _decode_all(manifest: Manifest, image_size: int, path: Path) -> None:
             )
         partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        for rest in (partial, unfinished):
+            rest.unlink(missing_ok=True)
 
 
 def stored_size(manifest: Manifest, image_size: int) -> int:

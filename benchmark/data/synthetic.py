@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from benchmark.data.memory import write_image
 from benchmark.data.vocabulary import OFFICIAL_COUNTS, RAF_DB_CLASSES, SYNTHETIC_MARK
 
 Array = NDArray[np.float64]
@@ -104,7 +105,8 @@ def write_synthetic_faces(
             for position, image_seed in enumerate(for_images.spawn(len(labels))):
                 name = _FILE_NAMES[split].format(position + 1)
                 face = render_face(int(shown[position]), np.random.default_rng(image_seed), size)
-                Image.fromarray(face).save(unfinished / "Image" / "aligned" / f"{name}_aligned.jpg", quality=92)
+                file = unfinished / "Image" / "aligned" / f"{name}_aligned.jpg"
+                write_image(Image.fromarray(face), file, format="JPEG", quality=92)
                 lines.append(f"{name}.jpg {labels[position] + 1}\n")
         (unfinished / "EmoLabel" / "list_patition_label.txt").write_text("".join(lines), encoding="utf-8")
         (unfinished / SYNTHETIC_MARK).write_text(

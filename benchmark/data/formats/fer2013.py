@@ -21,7 +21,7 @@ from benchmark.config import UserError
 from benchmark.data.formats import Format
 from benchmark.data.listing import NO_TEST, Listed, Named, to_manifest
 from benchmark.data.manifest import Manifest, Origin
-from benchmark.data.memory import file_digest, made_once
+from benchmark.data.memory import file_digest, made_once, write_image
 
 FILES = ("fer2013.csv", "icml_face_data.csv", "train.csv")
 VOTES = "fer2013new.csv"
@@ -86,7 +86,7 @@ def _write_images(file: Path, folder: Path) -> None:
             rows = [row for row, usage in enumerate(usages) if (usage == "Training") == (split == "train")]
             for number, row in enumerate(rows):
                 image, label = images[number]
-                image.save(folder / image_name(row))
+                write_image(image, folder / image_name(row), format="PNG")
                 listing.write(f"{row},{label},{usages[row]}\n")
 
 

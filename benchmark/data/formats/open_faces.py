@@ -26,7 +26,7 @@ from benchmark.config import UserError
 from benchmark.data.formats import Format
 from benchmark.data.listing import Listed, Named, read_text, to_manifest
 from benchmark.data.manifest import Manifest, Origin
-from benchmark.data.memory import made_once
+from benchmark.data.memory import made_once, write_image
 from benchmark.data.vocabulary import RAF_DB_CLASSES
 
 LEGEND = Path("data") / "legend.csv"
@@ -139,7 +139,7 @@ def _write_images(base: Path, photographs: list[_Photograph], folder: Path) -> N
         left, top = (grey.width - side) // 2, (grey.height - side) // 2
         square = grey.crop((left, top, left + side, top + side))
         face = square.resize((SIZE, SIZE), Image.Resampling.LANCZOS).convert("RGB")
-        face.save(folder / photograph.name, format="JPEG", quality=QUALITY)
+        write_image(face, folder / photograph.name, format="JPEG", quality=QUALITY)
 
 
 FORMAT = Format(
