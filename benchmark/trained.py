@@ -41,17 +41,19 @@ def best_run(ledger: Ledger) -> Record:
     Raises:
         UserError: no run keeps its weights, as in a published ledger.
     """
-    main = ledger.experiment["main"]
-    candidates = [
-        record
-        for record in ledger.records
-        if (record.method is None and record.kind == "backbone" and record.backbones[0] in main["backbones"])
-        or (record.method in main["methods"] and record.backbones in main["groups"])
-    ]
+    candidates = [record for record in ledger.records if is_main(ledger, record)]
     kept = [record for record in candidates if _is_model(record) and _weights(ledger, record) is not None]
     if not kept:
         raise UserError(f"experiment '{ledger.name}' keeps no weights; run it here first: `ferfuse reproduce`")
     return max(kept, key=lambda record: _validation_rank(ledger, record))
+
+
+def is_main(ledger: Ledger, record: Record) -> bool:
+    """Tell whether a run belongs to the main comparison, and not to an arm alone."""
+    main: dict[str, list[Any]] = ledger.experiment["main"]
+    if record.method is None:
+        return record.kind == "backbone" and record.backbones[0] in main["backbones"]
+    return record.method in main["methods"] and record.backbones in main["groups"]
 
 
 def gather(ledger: Ledger, record: Record, plugins: Sequence[Path], target: Path) -> None:

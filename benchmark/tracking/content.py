@@ -6,15 +6,18 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
 from benchmark.ledger import Ledger, Record
+from benchmark.trained import is_main
 
 PREFIX = "ferfuse"
 RUN_ID, EXPERIMENT, KIND = f"{PREFIX}.run_id", f"{PREFIX}.experiment", f"{PREFIX}.kind"
-NOTE, PARENT = "mlflow.note.content", "mlflow.parentRunId"
+PART = f"{PREFIX}.part"  # main, or arm
+NOTE, PARENT, COLOUR = "mlflow.note.content", "mlflow.parentRunId", "mlflow.runColor"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9", "#000000")  # Okabe and Ito
+OTHER_COLOUR = "#999999"  # of an arm
 DIGEST = 8  # characters of the data digest that MLflow shows beside the data
 LONGEST_VALUE = 500  # characters that MLflow keeps of a parameter in every store
 LONGEST_NOTE = 7900  # characters that it keeps of a tag
@@ -31,18 +34,6 @@ def run_name(record: Record) -> str:
 def experiment_name(description: dict[str, Any]) -> str:
     """Return the name of the MLflow experiment: one for each profile and data set."""
     return f"{PREFIX} {description['settings']['profile']} {description['dataset']['name']}"
-
-
-def view_query(kind: str) -> str:
-    """Return the part of an address that lists runs of one kind, the most accurate first."""
-    metric = "validation/accuracy" if kind == "trial" else "test/accuracy"
-    asked = {
-        "searchFilter": f"tags.`{KIND}` = '{kind}'",
-        "orderByKey": f"metrics.`{metric}`",
-        "orderByAsc": "false",
-        "workflowType": "machine_learning",  # MLflow opens on its pages for agents otherwise
-    }
-    return urlencode(asked, quote_via=quote)
 
 
 def shared_tags(description: dict[str, Any]) -> dict[str, str]:
@@ -82,17 +73,20 @@ def parent_params(description: dict[str, Any]) -> list[Param]:
     return _params(_flat(kept))
 
 
-def record_tags(record: Record, parents: dict[str, str]) -> dict[str, str]:
+def record_tags(ledger: Ledger, record: Record, parents: dict[str, str]) -> dict[str, str]:
     """Return a run's own tags.
 
     Args:
         parents: names of the runs that it starts from, and the address of each.
     """
+    part = {} if record.kind == "fold" else {PART: "main" if is_main(ledger, record) else "arm"}
     links = ", ".join(f"[{name}]({address})" for name, address in parents.items())
     return {
         RUN_ID: record.run_id,
         KIND: record.kind,
+        COLOUR: _colour(ledger, record),
         "device": record.device,
+        **part,
         **({f"{PREFIX}.parents": " ".join(record.parents)} if record.parents else {}),
         **({NOTE: f"Starts from {links}."} if links else {}),
     }
@@ -123,6 +117,7 @@ def record_metrics(
         "cost/seconds": record.seconds,
         "cost/parameters": record.parameters,
         "cost/macs": record.macs,
+        "cost/milliseconds_per_image": record.milliseconds,
         "cost/images_per_second": _images_per_second(record, history, description),
     }
     curves = [
@@ -165,6 +160,14 @@ def record_json(record: Record) -> str:
 def as_tags(tags: dict[str, str]) -> list[RunTag]:
     """Return tags as MLflow takes them."""
     return [RunTag(name, value) for name, value in tags.items()]
+
+
+def _colour(ledger: Ledger, record: Record) -> str:
+    """Return the colour that charts draw a run in: one for each method, and for each backbone of Table 1."""
+    main = ledger.experiment["main"]
+    names = main["methods"] if record.method else main["backbones"]
+    name = record.method or record.backbones[0]
+    return COLOURS[names.index(name) % len(COLOURS)] if name in names else OTHER_COLOUR
 
 
 def _images_per_second(record: Record, history: list[dict[str, float]], description: dict[str, Any]) -> float | None:

@@ -19,6 +19,7 @@ from benchmark.ledger import Ledger, Record, run_folder
 from benchmark.tracking import content
 from benchmark.tracking.content import EXPERIMENT, KIND, NOTE, PARENT, RUN_ID
 from benchmark.tracking.pictures import confusion_picture, curve_picture
+from benchmark.tracking.views import view_links, view_tags
 
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the page for trained models, not for agents
 REPORT = "ferfuse.report"
@@ -38,14 +39,13 @@ class Mirror:
         name = content.experiment_name(description)
         found = self.client.get_experiment_by_name(name)
         self.experiment_id = found.experiment_id if found else self.client.create_experiment(name, tags=EXPERIMENT_TAGS)
-        if not found:
-            self.client.set_experiment_tag(self.experiment_id, NOTE, self.views())
         runs = list(runs_of(self.client, self.experiment_id, description))
         self.known = {run.data.tags[RUN_ID]: run for run in runs if is_whole(run)}
         for run in runs:
             if not is_whole(run):
                 self.client.delete_run(run.info.run_id)
         self.parent = self._open_parent()
+        self.write_views()
 
     def missing(self, ledger: Ledger) -> list[Record]:
         """Return the records that MLflow does not hold, those that others start from first."""
@@ -56,7 +56,7 @@ class Mirror:
         """Write one run of the ledger as a child run with everything that belongs to it."""
         end = _ended_at(ledger, record)
         history = content.read_history(ledger, record.run_id)
-        tags = content.record_tags(record, self._links(ledger, record))
+        tags = content.record_tags(ledger, record, self._links(ledger, record))
         run = self.create_child(content.run_name(record), tags, end - int(1000 * record.seconds))
         self.client.log_inputs(run.info.run_id, content.datasets(self.description))
         self.client.log_batch(
@@ -87,16 +87,28 @@ class Mirror:
         """
         if not folder.is_dir():
             return
-        digest = _digest(folder)
-        if self.client.get_run(self.parent).data.tags.get(REPORT) == digest:
-            return
-        self.client.log_artifacts(self.parent, str(folder), "report")
-        links = [self.views()]
+        held, digest = self.client.get_run(self.parent).data.tags, _digest(folder)
+        if held.get(REPORT) != digest:
+            self.client.log_artifacts(self.parent, str(folder), "report")
+        links = [self._views()]
         if best is not None:
             address = self.address(self.known[best.run_id].info.run_id)
             links.insert(0, f"Best on validation, with its trained model: [{content.run_name(best)}]({address})")
-        self.client.set_tag(self.parent, NOTE, _note(self.description, folder, links))
-        self.client.set_tag(self.parent, REPORT, digest)
+        wanted = {NOTE: _note(self.description, folder, links), REPORT: digest}
+        changed = {name: value for name, value in wanted.items() if held.get(name) != value}
+        self.client.log_batch(self.parent, tags=content.as_tags(changed))
+
+    def write_views(self) -> None:
+        """Give the run page its views of this ledger, and the experiment's page links to those of every ledger."""
+        parent, held = self.client.get_run(self.parent), self.client.get_experiment(self.experiment_id).tags
+        tuned = any(run.data.tags[KIND] == "study" for run in self.known.values())
+        wanted = view_tags(self.description, parent.info.start_time, tuned=tuned)
+        wanted[NOTE] = self._contents([*held, *wanted])
+        for name, value in wanted.items():
+            if held.get(name) != value:
+                self.client.set_experiment_tag(self.experiment_id, name, value)
+        if NOTE not in parent.data.tags:
+            self.client.set_tag(self.parent, NOTE, _note(self.description, None, [self._views()]))
 
     def close(self, *, finished: bool) -> None:
         """Mark the parent run as ended."""
@@ -106,17 +118,20 @@ class Mirror:
         """Return a run's address within MLflow's pages."""
         return f"#/experiments/{self.experiment_id}/runs/{run_id}"
 
-    def views(self) -> str:
-        """Return links to the pages that a reader wants first: MLflow's own list shows parent runs alone."""
-        views = {
-            "fusion runs by accuracy": ("fusion", ""),
-            "backbones by accuracy": ("backbone", ""),
-            "fusion runs in charts": ("fusion", "&compareRunsMode=CHART"),
-            "tuning trials": ("trial", ""),
-        }
-        return "Views: " + " · ".join(
-            f"[{name}](#/experiments/{self.experiment_id}/runs?{content.view_query(kind)}{more})"
-            for name, (kind, more) in views.items()
+    def _views(self) -> str:
+        """Return links to the views of this ledger: MLflow's own list shows parent runs, and no metric."""
+        held = self.client.get_experiment(self.experiment_id).tags
+        return f"Views: {view_links(self.experiment_id, held, self.description['experiment'])}"
+
+    def _contents(self, tags: list[str]) -> str:
+        """Return a line for every ledger that the MLflow experiment holds."""
+        parents = self.client.search_runs(
+            [self.experiment_id], f"tags.`{KIND}` = 'experiment'", order_by=["attributes.start_time ASC"]
+        )
+        return "\n\n".join(
+            f"**[{run.info.run_name}]({self.address(run.info.run_id)})**: "
+            + view_links(self.experiment_id, tags, run.data.tags[EXPERIMENT])
+            for run in parents
         )
 
     def _open_parent(self) -> str:
@@ -126,7 +141,7 @@ class Mirror:
             run = self.client.create_run(
                 self.experiment_id,
                 run_name=self.description["experiment"],
-                tags={**tags, RUN_ID: "parent", NOTE: _note(self.description, None, [self.views()])},
+                tags={**tags, RUN_ID: "parent"},
             )
             self.client.log_inputs(run.info.run_id, content.datasets(self.description))
             self.client.log_batch(run.info.run_id, params=content.parent_params(self.description))
@@ -147,9 +162,9 @@ class Mirror:
 
     def _log_files(self, ledger: Ledger, record: Record, history: list[dict[str, float]], folder: Path) -> None:
         title = content.run_name(record)
-        confusion_picture(ledger, record, title).save(folder / "confusion_matrix.png")
+        confusion_picture(ledger, record, title).save(folder / "confusion_matrix.png", compress_level=1)
         if len(history) > 1:
-            curve_picture(history, record.selected_epoch, title).save(folder / "learning_curve.png")
+            curve_picture(history, record.selected_epoch, title).save(folder / "learning_curve.png", compress_level=1)
         (folder / "record.json").write_text(content.record_json(record), encoding="utf-8")
         ledger.predictions(record.run_id).to_csv(folder / "predictions.csv", index=False, float_format="%.6g")
 
@@ -214,14 +229,13 @@ def _note(description: dict[str, Any], report: Path | None, links: list[str]) ->
     """Return the parent's description in Markdown: what it is, the answer, Tables 1 and 2 as far as they fit."""
     data = description["dataset"]
     warning = " The faces are drawn: these numbers say nothing about real ones." if data["synthetic"] else ""
-    parts = [f"Experiment **{description['experiment']}** on {data['title']}.{warning}", f"`{description['command']}`"]
-    parts += links
-    if report is None:
-        return "\n\n".join(parts)
-    values = report / "significance.json"
-    if values.is_file():
+    parts = []
+    values = report / "significance.json" if report else None
+    if values and values.is_file():
         parts.append(f"**{json.loads(values.read_text(encoding='utf-8'))['answer']}**")
-    for name in ("table1.md", "table2.md"):
+    parts += [f"Experiment **{description['experiment']}** on {data['title']}.{warning}", *links]
+    parts.append(f"`{description['command']}`")
+    for name in ("table1.md", "table2.md") if report else ():
         table = report / name
         text = table.read_text(encoding="utf-8").strip() if table.is_file() else ""
         fits = len("\n\n".join([*parts, text]).encode()) <= content.LONGEST_NOTE

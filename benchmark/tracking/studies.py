@@ -31,7 +31,7 @@ def _write_study(mirror: Mirror, found: dict[str, Any], study: dict[str, Any], t
     known = mirror.known.get(study["name"])
     run = known or mirror.create_child(title, {RUN_ID: study["name"], KIND: "study"}, start)
     for trial in trials:
-        _write_trial(mirror, study, trial, run.info.run_id)
+        _write_trial(mirror, found["target"], study, trial, run.info.run_id)
     metrics = {
         "validation/accuracy": study["best_validation_accuracy"],
         "tuning/trials": len(study["trials"]),
@@ -45,16 +45,18 @@ def _write_study(mirror: Mirror, found: dict[str, Any], study: dict[str, Any], t
     mirror.end_child(study["name"], run, end)
 
 
-def _write_trial(mirror: Mirror, study: dict[str, Any], trial: dict[str, Any], parent: str) -> None:
+def _write_trial(mirror: Mirror, target: str, study: dict[str, Any], trial: dict[str, Any], parent: str) -> None:
     tags = {RUN_ID: _key(study, trial), KIND: "trial", "state": trial["state"]}
-    run = mirror.create_child(f"trial {trial['number']} · {trial['state']}", tags, _milliseconds(trial), parent)
+    run = mirror.create_child(
+        f"{target} · trial {trial['number']} · {trial['state']}", tags, _milliseconds(trial), parent
+    )
     end = _milliseconds(trial, ended=True)
     metrics = [Metric("epoch/validation_accuracy", value, end, int(step)) for step, value in trial["curve"].items()]
     if trial["validation_accuracy"] is not None:
         metrics.append(Metric("validation/accuracy", trial["validation_accuracy"], end, 0))
     if trial["cost"] is not None:
         metrics.append(Metric("cost/parameters", trial["cost"], end, 0))
-    params = [Param(name, str(value)) for name, value in trial["values"].items()]
+    params = [Param(name, str(value)) for name, value in {"tuned": target, **trial["values"]}.items()]
     mirror.client.log_batch(run.info.run_id, metrics=metrics, params=params)
     mirror.end_child(_key(study, trial), run, end)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import shutil
 import socket
@@ -17,9 +18,11 @@ from mlflow.entities import Run
 
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, load_ledger, write_json, write_run, write_text
+from benchmark.tracking.content import NOTE
 from benchmark.tracking.live import LiveMirror, MirrorOptions
 from benchmark.tracking.store import Mirror, only_writer
 from benchmark.tracking.sync import Counts, count_runs, synchronise
+from benchmark.tracking.views import view_tags
 from tests.conftest import make_predictions, make_record, write_ledger
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own use of SQLAlchemy
@@ -32,7 +35,8 @@ def records() -> list[Any]:
     backbones = [make_record("backbone", None, [name], 3, 0.5) for name in ("resnet18", "vgg13")]
     fused = make_record("fusion", "attention-fusion", ["resnet18", "vgg13"], 3, 0.6)
     settings = {"epochs": 2, "validation_fraction": 0.2, "method": "attention-fusion", "augmentation": {"flip": 0.5}}
-    return [*backbones, replace(fused, parents=[b.run_id for b in backbones], hyperparameters=settings)]
+    made = [*backbones, replace(fused, parents=[b.run_id for b in backbones], hyperparameters=settings)]
+    return [replace(record, milliseconds=2.5) for record in made]
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +132,64 @@ def test_the_parent_shows_the_answer_and_what_fits_of_the_tables(runs: dict[str,
     assert paths == {"report/significance.json", "report/table1.md", "report/table2.md"}
 
 
+def views_of(client: MlflowClient, experiment: str) -> dict[str, Any]:
+    """The state that each of the views sets the run page to."""
+    mark = "mlflow.sharedViewState.ferfuse-made-"
+    tags = client.get_experiment(experiment).tags
+    return {k.removeprefix(mark): json.loads(json.loads(v)["state"]) for k, v in tags.items() if k.startswith(mark)}
+
+
+def test_a_view_lists_its_runs_by_columns_that_they_have(runs: dict[str, Run], store: str) -> None:
+    client, experiment = MlflowClient(store), runs["parent"].info.experiment_id
+    fused, first, second = "attention-fusion-resnet18-vgg13-3", "backbone-resnet18-3", "backbone-vgg13-3"
+    expected = {
+        "table-2": {fused}, "charts": {fused}, "fusion": {fused},
+        "table-1": {first, second}, "backbones": {first, second},
+    }  # fmt: skip
+    views = views_of(client, experiment)
+    assert views.keys() == expected.keys()
+    for name, state in views.items():
+        order = [f"{state['orderByKey']} {'ASC' if state['orderByAsc'] else 'DESC'}"]
+        listed = client.search_runs([experiment], state["searchFilter"], order_by=order)
+        assert {run.data.tags["ferfuse.run_id"] for run in listed} == expected[name]
+        for run in listed:
+            held = {f"{kind}.`{key}`" for kind in ("metrics", "params") for key in getattr(run.data, kind)}
+            assert held >= {*state["selectedColumns"], state["orderByKey"]}
+            charted = {f"metrics.`{c['metricKey']}`" for c in state["compareRunCharts"] if "metricKey" in c}
+            assert held >= charted
+            by = [key["groupByData"] for key in (state["groupBy"] or {"groupByKeys": []})["groupByKeys"]]
+            group = ",".join(f"param.{key}.{run.data.params[key]}" for key in by)
+            assert (group in state["groupsExpanded"]) == bool(by)
+
+
+def test_views_are_linked_from_the_experiment_and_from_the_parent(runs: dict[str, Run], store: str) -> None:
+    experiment = MlflowClient(store).get_experiment(runs["parent"].info.experiment_id)
+    parent = runs["parent"]
+    assert f"[made](#/experiments/{experiment.experiment_id}/runs/{parent.info.run_id})" in experiment.tags[NOTE]
+    for name in ("table-2", "table-1", "charts", "fusion", "backbones"):
+        link = f"(#/experiments/{experiment.experiment_id}/runs?viewStateShareKey=ferfuse-made-{name}&"
+        assert link in experiment.tags[NOTE]
+        assert link in parent.data.tags[NOTE]
+    assert "ferfuse-made-tuning" not in parent.data.tags[NOTE]
+
+
+def test_more_runs_than_the_page_loads_are_not_grouped(ledger: Ledger) -> None:
+    """A mean over the runs that are loaded, the most accurate, would be too high."""
+    settings = {**ledger.experiment["settings"], "seeds": 101}
+    few = view_tags({**ledger.experiment, "settings": {**settings, "seeds": 2}}, 0, tuned=False)
+    many = view_tags({**ledger.experiment, "settings": settings}, 0, tuned=False)
+    name = "mlflow.sharedViewState.ferfuse-made-charts"
+    assert json.loads(json.loads(few[name])["state"])["groupBy"]["groupByKeys"][0]["groupByData"] == "method"
+    assert json.loads(json.loads(many[name])["state"])["groupBy"] is None
+
+
 def test_a_second_time_adds_nothing(runs: dict[str, Run], store: str, ledger: Ledger, report: Path) -> None:
+    client, experiment = MlflowClient(store), runs["parent"].info.experiment_id
+    before = client.get_experiment(experiment).tags
     assert synchronise(ledger.root, report) == Counts(held=3, runs=3, written=0)
-    experiment = runs["parent"].info.experiment_id
-    assert len(MlflowClient(store).search_runs([experiment])) == len(runs)
+    assert len(client.search_runs([experiment])) == len(runs)
+    assert client.get_experiment(experiment).tags == before
+    assert client.get_run(runs["parent"].info.run_id).data.tags == runs["parent"].data.tags
 
 
 def test_a_run_that_was_not_written_to_its_end_is_written_anew(
@@ -250,8 +308,12 @@ def test_studies_and_trials_are_below_the_experiment(
         assert len(below) == trials
         assert len(client.search_runs([experiment])) == len(runs) + 1 + trials
         assert whole.data.metrics["tuning/trials"] == trials
-    trial = found["trial 2 · complete"]
+    trial = found["early · trial 2 · complete"]
     assert trial.data.metrics["validation/accuracy"] == 0.75
-    assert trial.data.params == {"width": "128"}
+    assert trial.data.params == {"tuned": "early", "width": "128"}
+    view = views_of(client, experiment)["tuning"]
+    listed = client.search_runs([experiment], view["searchFilter"], order_by=[f"{view['orderByKey']} DESC"])
+    assert [run.info.run_name for run in listed] == [f"early · trial {number} · complete" for number in (2, 1, 0)]
+    assert "ferfuse-made-tuning" in client.get_run(runs["parent"].info.run_id).data.tags["mlflow.note.content"]
     assert trial.info.end_time - trial.info.start_time == 1500
     shutil.rmtree(folder)
