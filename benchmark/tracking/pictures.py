@@ -6,6 +6,8 @@ and MLflow's pages show no SVG.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 from sklearn.metrics import confusion_matrix
@@ -77,7 +79,12 @@ def _write_title(draw: ImageDraw.ImageDraw, title: str, about: str) -> None:
 def _write(
     draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, anchor: str, colour: str = "black"
 ) -> None:
-    draw.text(place, text, fill=colour, anchor=anchor, font=ImageFont.load_default(size=13))
+    draw.text(place, text, fill=colour, anchor=anchor, font=_font())
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size=13)  # unpacks a file of fonts
 
 
 def _across(epoch: float, epochs: list[float]) -> float:
