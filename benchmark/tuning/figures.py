@@ -16,9 +16,8 @@ from optuna.visualization.matplotlib import (
 )
 
 from benchmark.tuned import TUNING, file_stem
-from benchmark.tuning.study import ENDED, open_storage
+from benchmark.tuning.study import ACCURACY, ENDED, open_storage
 
-ACCURACY = "validation accuracy"
 IMPORTANCE_SEED = 0
 
 

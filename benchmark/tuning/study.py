@@ -31,6 +31,7 @@ RANDOM_TRIALS = 6  # of each study, before the sampler models what it has seen; 
 FREE_TRIALS = 5  # that the pruner lets run to their end
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 STORAGE = "studies.journal"
+ACCURACY = "validation accuracy"
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,31 @@ def open_study(study: Study) -> optuna.Study:
     """Open a study's record in the storage, or begin one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.create_study(
+        opened = optuna.create_study(
             storage=open_storage(study.folder),
             study_name=study.name,
             directions=["maximize", "minimize"] if study.with_cost else ["maximize"],
             pruner=_pruner(study),
             load_if_exists=True,
         )
+        if opened.metric_names is None:
+            opened.set_metric_names([ACCURACY, "parameters"] if study.with_cost else [ACCURACY])
+    for name, value in _about(study).items():
+        if opened.user_attrs.get(name) != value:
+            opened.set_user_attr(name, value)
+    return opened
+
+
+def _about(study: Study) -> dict[str, Any]:
+    """Return what a page about a study has to say, so that it can be read without its name being known."""
+    run = study.runs[0]
+    return {
+        "tuned": run.method or run.backbones[0],
+        "pairs": " ".join("+".join(run.backbones) for run in study.runs),
+        "seed": run.seed,
+        "default": study.space.default,
+        "epochs_per_trial": study.steps,
+    }
 
 
 def open_storage(folder: Path) -> JournalStorage:

@@ -284,4 +284,10 @@ def test_the_storage_holds_the_studies_under_names_for_people(prepare: Prepare, 
     (study,) = studies_of(target(runs, "early"), Budget(trials=2, studies=1), tmp_path)
     search(study, training_part(workspace), quiet)
     assert study.name.startswith("early · study 1 · ")
-    assert len(open_study(study).trials) == 2
+    opened = open_study(study)
+    assert len(opened.trials) == 2
+    assert opened.metric_names == ["validation accuracy"]
+    assert opened.user_attrs == {
+        "tuned": "early", "pairs": "+".join(study.runs[0].backbones), "seed": 0, "epochs_per_trial": 3,
+        "default": study.space.default,
+    }  # fmt: skip
