@@ -235,9 +235,10 @@ def _note(description: dict[str, Any], report: Path | None, links: list[str]) ->
         parts.append(f"**{json.loads(values.read_text(encoding='utf-8'))['answer']}**")
     parts += [f"Experiment **{description['experiment']}** on {data['title']}.{warning}", *links]
     parts.append(f"`{description['command']}`")
-    for name in ("table1.md", "table2.md") if report else ():
-        table = report / name
+    for table in (report / "table1.md", report / "table2.md") if report else ():
         text = table.read_text(encoding="utf-8").strip() if table.is_file() else ""
         fits = len("\n\n".join([*parts, text]).encode()) <= content.LONGEST_NOTE
-        parts.append(text if fits else f"{name} is too long for this page: see `report/{name}` among the artifacts.")
+        parts.append(
+            text if fits else f"{table.name} is too long for this page: see `report/{table.name}` among the artifacts."
+        )
     return "\n\n".join(part for part in parts if part)
