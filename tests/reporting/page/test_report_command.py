@@ -33,7 +33,8 @@ def test_report_writes_page_and_figures_the_same_each_time(tmp_path: Path, monke
         found.append(contents(tmp_path / "small"))
     assert found[0] == found[1]
     figures = {name for name in found[0] if name.startswith("figures/")}
-    assert figures == {f"figures/{name}.{suffix}" for name in FEW[:1] for suffix in ("svg", "pdf", "png")}
+    summaries = {f"figures/summary{kind}.svg" for kind in ("", "-dark", "-narrow", "-narrow-dark")}
+    assert figures == summaries | {f"figures/{name}.{suffix}" for name in FEW[:1] for suffix in ("svg", "pdf", "png")}
     page = found[0]["index.html"].decode()
     assert page.count("<svg") == 1
     assert 'href="figures/error-overlap.pdf"' in page
