@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.cli import main
 from benchmark.config import UserError
 from benchmark.data.archive import unpacked
 from benchmark.data.formats import read_dataset
@@ -22,7 +21,7 @@ from benchmark.data.formats.raf_db import read_raf_db
 from benchmark.data.memory import write_image, write_whole
 from benchmark.data.store import image_facts, stored_images
 from tests.data.formats import layouts
-from tests.engine.tiny import warm_process
+from tests.small_disk import on_a_small_disk
 
 
 def zip_of(faces: Path, path: Path) -> Path:
@@ -42,18 +41,7 @@ def kept(data_dir: Path) -> list[str]:
 
 def check(folder: Path, words: list[str], largest_file: int = resource.RLIM_INFINITY) -> tuple[int | None, list[str]]:
     """Run `ferfuse data check` where a larger file is refused, as on a full disk; return status and complaints."""
-    running = warm_process(run_command, folder, ["data", "check", *words], largest_file)
-    running.join()
-    return running.exitcode, (folder / "stderr").read_text().splitlines()
-
-
-def run_command(folder: Path, words: list[str], largest_file: int) -> None:
-    os.chdir(folder)
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-    sys.argv = ["ferfuse", *words]
-    main()
+    return on_a_small_disk(folder, ["data", "check", *words], largest_file)
 
 
 def one_line(status: int | None, lines: list[str], reason: str) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import sys
 from pathlib import Path
 
 import pytest
 
-from benchmark.cli import main
 from benchmark.engine.outcomes import Request
 from benchmark.engine.overview import summary
-from tests.engine.tiny import SETTINGS, contents, warm_process
+from tests.engine.tiny import SETTINGS, contents
+from tests.small_disk import on_a_small_disk
 
 WORDS = [f"--set={name}={json.dumps(value)}" for name, value in SETTINGS.items()]
 
@@ -21,18 +20,7 @@ WORDS = [f"--set={name}={json.dumps(value)}" for name, value in SETTINGS.items()
 def reproduce(folder: Path, data_dir: Path, largest_file: int = resource.RLIM_INFINITY) -> tuple[int | None, list[str]]:
     """Run the command, a file beyond a size refused as on a full disk; return its status and what it complains of."""
     words = ["reproduce", "--experiment", "tiny", "--workers", "1", "--no-track", "--data-dir", str(data_dir), *WORDS]
-    running = warm_process(run_command, folder, words, largest_file)
-    running.join()
-    return running.exitcode, (folder / "stderr").read_text().splitlines()
-
-
-def run_command(folder: Path, words: list[str], largest_file: int) -> None:
-    os.chdir(folder)
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-    sys.argv = ["ferfuse", *words]
-    main()
+    return on_a_small_disk(folder, words, largest_file)
 
 
 def test_no_room_for_weights_and_then_room(undisturbed: Request, tmp_path: Path) -> None:
