@@ -28,12 +28,13 @@ class _Section(BaseModel):
 
 
 class SyntheticSettings(_Section):
-    """How many synthetic faces are drawn, and from which seed."""
+    """How many synthetic faces are drawn, from which seed, and how far they are from aligned (`pose`, 0 to 1)."""
 
     train: PositiveInt = 600
     test: PositiveInt = 300
     seed: int = 0
     label_noise: Fraction = 0.02
+    pose: Fraction = 1.0
 
 
 class DataSettings(_Section):

@@ -68,15 +68,14 @@ def parity(
 ) -> None:
     """Train a backbone by the fast path and by the plain one, and compare their accuracies seed by seed.
 
-    Both learn at a constant rate. Example: ferfuse parity --dataset raf-db --data-root /data/RAF-DB/basic --seeds 8
+    Example: ferfuse parity --dataset raf-db --data-root /data/RAF-DB/basic --seeds 8
     """
     from benchmark.bench.measure import setup_of
     from benchmark.bench.parity import as_text
     from benchmark.bench.parity import parity as compare_paths
 
-    constant = {"backbone_stage.schedule": "constant", "backbone_stage.warmup": 0.0, "methods": []}
     asked = overrides(dataset, data_root, seeds, [backbone], None, assignments, None)
-    settings = load_config(profile, {**constant, **asked})
+    settings = load_config(profile, {"methods": [], "groups": "pairs", **asked})
     with tempfile.TemporaryDirectory() as folder:
         setup = setup_of(settings, Path(folder), data_dir, device=device, workers=workers)
         found = compare_paths(setup, backbone)

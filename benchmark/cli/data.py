@@ -82,6 +82,7 @@ def synthesize(
     seed: Annotated[int, typer.Option(help="Seed of the drawing.")] = 0,
     size: Annotated[int, typer.Option(help="Width and height in pixels.", min=16)] = 100,
     label_noise: Annotated[float, typer.Option(help="Share of labels that are wrong.")] = 0.02,
+    pose: Annotated[float, typer.Option(help="How far faces are from aligned: 0 not at all, 1 loosely framed.")] = 1.0,
     share: Annotated[
         list[str] | None, typer.Option(help="Share of a class, as happiness=0.5; the others keep theirs.")
     ] = None,
@@ -105,7 +106,7 @@ def synthesize(
     shares = {name: _number(name, text, "--share") for name, text in map(_halves, share or [])}
     try:
         write_synthetic_faces(
-            target, train=train, test=test, seed=seed, size=size, label_noise=label_noise, shares=shares
+            target, train=train, test=test, seed=seed, size=size, label_noise=label_noise, pose=pose, shares=shares
         )
         plant_faults(target, faults, seed)
     except ValueError as error:

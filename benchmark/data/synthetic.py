@@ -31,6 +31,7 @@ _FILE_NAMES = {"train": "train_{:05d}", "test": "test_{:04d}"}
 _FEAR, _DISGUST, _NEUTRAL = 1, 2, 6
 _LEAST_PER_CLASS = 2
 _SUPERSAMPLING = 3
+_USUAL_SCALE = 1.225
 
 # 1 inner brow raiser, 2 outer brow raiser, 4 brow lowerer, 5 upper lid raiser, 6 cheek raiser,
 # 7 lid tightener, 9 nose wrinkler, 10 upper lip raiser, 12 lip corner puller, 15 lip corner depressor,
@@ -64,6 +65,7 @@ def write_synthetic_faces(
     seed: int,
     size: int = 100,
     label_noise: float = 0.02,
+    pose: float = 1.0,
     shares: Mapping[str, float] | None = None,
 ) -> None:
     """Draw `train` + `test` faces and write them under `root` as RAF-DB's `basic` folder is laid out.
@@ -82,6 +84,7 @@ def write_synthetic_faces(
         size: width and height in pixels.
         label_noise: the share of labels, in both splits, that are wrong: the face shows one of the other
             expressions, drawn by class frequency. Class counts and file order are the written labels'.
+        pose: how far heads turn, lean, and differ in size and place: 1 as a loose alignment leaves them, 0 not at all.
         shares: of classes that shall have another share than in RAF-DB, by name; the others keep their proportions.
 
     Raises:
@@ -89,6 +92,8 @@ def write_synthetic_faces(
     """
     if not 0 <= label_noise < 1:
         raise ValueError(f"label_noise is {label_noise}; give a share from 0 up to, but not including, 1")
+    if not 0 <= pose <= 1:
+        raise ValueError(f"pose is {pose}; give a share from 0 to 1")
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise ValueError(f"{root} already exists; delete it or choose another folder")
     counts = {split: class_counts(split, images, shares) for split, images in (("train", train), ("test", test))}
@@ -104,7 +109,7 @@ def write_synthetic_faces(
             shown = _with_other_classes(labels, label_noise, np.random.default_rng(for_noise))
             for position, image_seed in enumerate(for_images.spawn(len(labels))):
                 name = _FILE_NAMES[split].format(position + 1)
-                face = render_face(int(shown[position]), np.random.default_rng(image_seed), size)
+                face = render_face(int(shown[position]), np.random.default_rng(image_seed), size, pose)
                 file = unfinished / "Image" / "aligned" / f"{name}_aligned.jpg"
                 write_image(Image.fromarray(face), file, format="JPEG", quality=92)
                 lines.append(f"{name}.jpg {labels[position] + 1}\n")
@@ -171,13 +176,16 @@ def _with_other_classes(labels: Labels, share: float, rng: np.random.Generator) 
     return replaced
 
 
-def render_face(label: int, rng: np.random.Generator, size: int = 100) -> NDArray[np.uint8]:
-    """Draw one face of expression `label`, an index into RAF_DB_CLASSES, all else random: (size, size, 3)."""
+def render_face(label: int, rng: np.random.Generator, size: int = 100, pose: float = 1.0) -> NDArray[np.uint8]:
+    """Draw one face of expression `label`, an index into RAF_DB_CLASSES, all else random: (size, size, 3).
+
+    `pose` scales what is random in how the head is turned and framed; every other trait stays as it is.
+    """
     if not 0 <= label < len(RAF_DB_CLASSES):
         raise ValueError(f"label is {label}; give 0 to {len(RAF_DB_CLASSES) - 1}, an index into RAF_DB_CLASSES")
     face = _Face.random(rng)
     au = _action_units(label, rng)
-    canvas = _Canvas(size, face, rng)
+    canvas = _Canvas(size, face, rng, pose)
     _draw_head(canvas, face, au)
     _draw_wrinkles(canvas, face, au)
     _draw_nose(canvas, face, au)
@@ -292,14 +300,14 @@ def _action_units(label: int, rng: np.random.Generator) -> dict[int, float]:
 class _Canvas:
     """An image drawn on in face coordinates: points go over the head's depth, pose and frame to pixels."""
 
-    def __init__(self, size: int, face: _Face, rng: np.random.Generator) -> None:
+    def __init__(self, size: int, face: _Face, rng: np.random.Generator, pose: float) -> None:
         self.pixels = size * _SUPERSAMPLING
         self.image = Image.new("RGB", (self.pixels, self.pixels), _rgb(face.background))
         self.draw = ImageDraw.Draw(self.image)
-        self.yaw, self.pitch = rng.uniform(-0.35, 0.35), rng.uniform(-0.15, 0.15)
-        self.roll = np.deg2rad(np.clip(rng.normal(0, 9), -15, 15))
-        self.scale = rng.uniform(1.1, 1.35)
-        self.shift = rng.uniform(-0.15, 0.15, 2) - np.array([0.0, 0.08])
+        self.yaw, self.pitch = pose * rng.uniform(-0.35, 0.35), pose * rng.uniform(-0.15, 0.15)
+        self.roll = pose * np.deg2rad(np.clip(rng.normal(0, 9), -15, 15))
+        self.scale = pose * rng.uniform(1.1, 1.35) + (1 - pose) * _USUAL_SCALE
+        self.shift = pose * rng.uniform(-0.15, 0.15, 2) - np.array([0.0, 0.08])
         self.extent = np.array([face.width, face.height])
 
     def to_pixels(self, points: Array, relief: float = 1.0) -> Array:

@@ -243,3 +243,20 @@ def test_shares_that_make_no_whole_are_refused(shares: dict[str, float], message
 def test_official_sizes_give_the_official_counts() -> None:
     for split, counts in OFFICIAL_COUNTS.items():
         assert tuple(class_counts(split, sum(counts))) == counts
+
+
+def test_pose_is_only_how_the_head_is_turned_and_framed() -> None:
+    def mean_of(faces: int, pose: float) -> NDArray[np.float64]:
+        drawn = [render_face(6, np.random.default_rng(seed), 40, pose) for seed in range(faces)]
+        return np.mean([face.astype(float).mean(axis=2) for face in drawn], axis=0)
+
+    assert np.array_equal(render_face(3, np.random.default_rng(0)), render_face(3, np.random.default_rng(0), pose=1.0))
+    # where heads are aligned their average still has eyes: dark on light, so it varies more along the line of the eyes
+    eyes = slice(12, 18)
+    assert mean_of(40, 0.0)[eyes].std() > 1.3 * mean_of(40, 1.0)[eyes].std()
+
+
+@pytest.mark.parametrize("pose", [-0.1, 1.1])
+def test_pose_outside_its_range_is_refused(tmp_path: Path, pose: float) -> None:
+    with pytest.raises(ValueError, match="pose"):
+        write_synthetic_faces(tmp_path / "basic", train=14, test=14, seed=0, pose=pose)
