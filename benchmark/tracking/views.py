@@ -76,8 +76,7 @@ SEARCH = (
     _paths("Settings and validation accuracy", ["learning_rate", "weight_decay"], "validation/accuracy"),
     _lines("Validation accuracy by epoch", "epoch/validation_accuracy"),
 )
-OF_A_RUN = (
-    "params.`seed`",
+OF_A_RUN = (  # its name tells method, backbones and seed
     RIGHT,
     "metrics.`test/macro_f1`",
     EARLY,
@@ -92,10 +91,8 @@ VIEWS = {
     "charts": View(
         "methods in charts", "fusion", MEANS, groups=("method",), charts=COMPARISON, opens_in_charts=True, main=True
     ),
-    "fusion": View(
-        "all fusion runs", "fusion", ("params.`method`", "params.`backbones`", *OF_A_RUN), charts=COMPARISON
-    ),
-    "backbones": View("all backbone runs", "backbone", ("params.`backbones`", *OF_A_RUN), charts=COMPARISON),
+    "fusion": View("all fusion runs", "fusion", OF_A_RUN, charts=COMPARISON),
+    "backbones": View("all backbone runs", "backbone", OF_A_RUN, charts=COMPARISON),
     "tuning": View("tuning trials", "trial", OF_A_TRIAL, order=EARLY, charts=SEARCH),
 }
 
