@@ -24,7 +24,12 @@ from benchmark.cli.options import (
 )
 from benchmark.config import load_config
 
-SMALL = {"data.synthetic.train": 200, "data.synthetic.test": 100, "seeds": 5}
+SMALL = {
+    "data.synthetic.train": 200,
+    "data.synthetic.test": 100,
+    "seeds": 5,
+    "backbone_stage.batch_size": 32,
+}
 
 
 @app.command()
