@@ -13,7 +13,7 @@ from benchmark.config import parse_assignment
 if TYPE_CHECKING:
     from benchmark.reporting.tables import Table
 
-Profile = Annotated[str, typer.Option(help="demo, paper, or the path of a YAML file.")]
+Profile = Annotated[str, typer.Option(help="demo, paper, open-faces, open-faces-cpu, or the path of a YAML file.")]
 Dataset = Annotated[str | None, typer.Option(help="See `ferfuse list datasets`; auto finds out; the profile's own.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder or zip of the data set, for example RAF-DB's 'basic'.")]
 Accept = Annotated[list[str] | None, typer.Option(help="Findings of `ferfuse data check` that stop nothing.")]

@@ -48,7 +48,7 @@ def found_trials(folder: Path, runs: list[Run], workspace: Workspace, budget: Bu
 
 def test_a_planted_optimum_is_found(prepare: Prepare, tmp_path: Path) -> None:
     runs, workspace = prepare(["planted"], tmp_path)
-    (found,) = tune([target(runs, "planted")], Budget(trials=16, studies=2), workspace, HERE, quiet)
+    (found,) = tune([target(runs, "planted")], Budget(trials=32, studies=2), workspace, HERE, quiet)
     assert found["default"]["values"]["shift"] == 3
     assert [study["best"]["shift"] for study in found["studies"]] == [0, 0]
     assert read_tuned(tmp_path)["planted"].settings == {"shift": 0}
@@ -204,7 +204,7 @@ def test_spaces(prepare: Prepare, tmp_path: Path) -> None:
 
 def test_the_chosen_values_make_a_run_of_their_own(prepare: Prepare, tmp_path: Path) -> None:
     runs, workspace = prepare(["planted", "early"], tmp_path)
-    tune([target(runs, "planted")], Budget(trials=12, studies=1), workspace, HERE, quiet)
+    tune([target(runs, "planted")], Budget(trials=32, studies=1), workspace, HERE, quiet)
     tuned = read_tuned(tmp_path)
     settings = workspace.settings.model_copy(update={"tuned": tuned})
     again = make_plan(settings, DIGEST, 7, 112)
@@ -216,7 +216,7 @@ def test_the_chosen_values_make_a_run_of_their_own(prepare: Prepare, tmp_path: P
     network = trials_of_a_run.TASKS["stored"](run, training_part(workspace))[0]
     assert network.shift == 0
     assert settings.context(DIGEST) != workspace.settings.context(DIGEST)
-    assert read_searches(tmp_path)["planted"]["budget"]["trials"] == 12
+    assert read_searches(tmp_path)["planted"]["budget"]["trials"] == 32
 
 
 def test_what_cannot_be_tuned_is_refused(prepare: Prepare, tmp_path: Path) -> None:
