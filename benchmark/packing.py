@@ -37,8 +37,10 @@ def pack_ledger(ledger: Ledger, target: Path) -> None:
     write_json(target / "experiment.json", ledger.experiment)
 
 
-def publish(ledger: Ledger, results_dir: Path, name: str) -> Path:
+def publish(ledger: Ledger, results_dir: Path, name: str, title: str | None = None) -> Path:
     """Pack a ledger under another name, such as `reference/open-faces`, without paths of this machine.
+
+    `title` is what readers shall call the data, where the folder that they lay in told no more than its layout.
 
     Returns:
         The folder: `results_dir/name`.
@@ -53,9 +55,11 @@ def publish(ledger: Ledger, results_dir: Path, name: str) -> Path:
     settings = without_paths(known["settings"])
     if settings.get("data", {}).get("root"):
         settings["data"] = {**settings["data"], "root": DATA_ROOT}
+    dataset = {**known["dataset"], "title": title} if title else known["dataset"]
     experiment = {
         **without_paths({key: value for key, value in known.items() if key != "command"}),
         "experiment": name,
+        "dataset": dataset,
         "settings": settings,
         "command": public_command(str(known.get("command", ""))),
     }

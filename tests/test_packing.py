@@ -66,6 +66,16 @@ def test_an_export_is_the_same_each_time_and_holds_no_private_path(results: Path
     assert experiment["command"] == "ferfuse reproduce --data-root DATA_ROOT --seeds 2"
 
 
+def test_an_export_calls_the_data_what_it_is_told_and_changes_nothing_else(results: Path) -> None:
+    ledger = load_ledger(results / "mine")
+    ferfuse("export", "--experiment", "mine", "--name", "plain", "--results-dir", results)
+    ferfuse("export", "--experiment", "mine", "--name", "named", "--title", "our faces", "--results-dir", results)
+    plain, named = (load_ledger(results / name).experiment for name in ("plain", "named"))
+    assert plain["dataset"] == ledger.experiment["dataset"]
+    assert named["dataset"] == {**plain["dataset"], "title": "our faces"}
+    assert {**named, "dataset": None, "experiment": None} == {**plain, "dataset": None, "experiment": None}
+
+
 def test_an_export_onto_itself_is_refused(results: Path) -> None:
     said = ferfuse("export", "--experiment", "mine", "--name", "mine", "--results-dir", results, status=2)
     assert said == "ferfuse: experiment 'mine' would be packed onto itself; give another --name\n"
