@@ -124,15 +124,17 @@ def _claim(
     found = {_against(decision): decision.basis for decision in own}
     if test["family"] == "best-pair":
         wanted = [(test["method"], frozenset(test["pair"]), frozenset(other)) for other in test["others"]]
+        pairs = [test["pair"], *test["others"]]
+        not_run = [" + ".join(pair) for pair in pairs if not records_of(evidence, test["method"], tuple(pair))]
     else:
         wanted = [(name, frozenset(), frozenset()) for name in test["baselines"]]
-    missing = [" + ".join(sorted(key[2])) or key[0] for key in wanted if key not in found]
+        not_run = [key[0] for key in wanted if key not in found]
     basis = [found[key] for key in wanted if key in found]
     return {
-        "verdict": "inconclusive" if missing else claim_verdict(basis, size, alpha=protocol.alpha),
+        "verdict": "inconclusive" if len(basis) < len(wanted) else claim_verdict(basis, size, alpha=protocol.alpha),
         "size": test.get("size"),
         "size_tested": size is not None,
-        "not_run": missing,
+        "not_run": not_run,
     }
 
 

@@ -154,7 +154,7 @@ def _claim_table(found: Values) -> Table:
         [
             row["statement"],
             row["verdict"] + ("" if row["size_tested"] or row["size"] is None else " (direction alone)"),
-            ", ".join(title_of(found, name) for name in row["not_run"]),
+            ", ".join(group_of(found, name.split(" + ")) for name in row["not_run"]),
         ]
         for row in found["claims"]
     ]

@@ -17,6 +17,7 @@ class Paper:
 
     Attributes:
         dataset: the data set that the numbers are about.
+        titles: of the backbones.
         pairs: the order in which the paper prints pairs of backbones.
         text: numbers that stand in the running text: (method, printed).
         claims: each with the test that decides it, as the file gives them.
@@ -25,6 +26,7 @@ class Paper:
 
     dataset: str
     backbones: dict[str, str]
+    titles: dict[str, str]
     fusion: dict[tuple[str, frozenset[str]], str]
     pairs: list[frozenset[str]]
     text: list[tuple[str, str]]
@@ -41,6 +43,7 @@ def read_paper() -> Paper:
     return Paper(
         dataset=values["dataset"],
         backbones={row["backbone"]: row["printed"] for row in values["table1"]},
+        titles={row["backbone"]: row["title"] for row in values["table1"]},
         fusion=fusion,
         pairs=list(dict.fromkeys(pair for _, pair in fusion)),
         text=[(row["method"], row["printed"]) for row in values["text"]],

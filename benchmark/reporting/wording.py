@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from benchmark.reporting.printed import read_paper
+
 Values = dict[str, Any]
 OTHERS = ("further", "best-single")
 SENTENCE = {
@@ -70,8 +72,9 @@ def listed(names: list[str]) -> str:
 
 
 def title_of(found: Values, name: str) -> str:
-    """Return what tables call a method, a backbone, or the best single network."""
-    return str(found["titles"].get(name, "the best single network" if name == "best-single" else name))
+    """Return what tables call a method, a backbone (one of the paper's not run too), or the best single one."""
+    known = {"best-single": "the best single network", **read_paper().titles, **found["titles"]}
+    return str(known.get(name, name))
 
 
 def names_of(found: Values, names: Iterable[str]) -> str:

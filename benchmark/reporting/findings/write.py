@@ -28,7 +28,7 @@ from benchmark.reporting.pages import verdict_tables
 from benchmark.reporting.printed import read_paper
 from benchmark.reporting.report import available_tables, current_verdicts, make_table
 from benchmark.reporting.scope import WEIGHTS, scope_sentences
-from benchmark.reporting.wording import Values, counted, names_of, title_of
+from benchmark.reporting.wording import Values, counted, group_of, names_of, title_of
 
 PAGE, README = Path("docs/findings.md"), Path("README.md")
 MARKED = re.compile(r"<!-- findings(?:: (\S+))? -->.*?<!-- /findings -->", re.DOTALL)
@@ -153,9 +153,7 @@ def _claims(found: Values) -> list[Values]:
                 **claim,
                 "words": claim_words(claim, bool(evidence)),
                 "evidence": [comparison_sentence(found, row) for row in evidence],
-                "missing": [
-                    " + ".join(title_of(found, part) for part in name.split(" + ")) for name in claim["not_run"]
-                ],
+                "missing": [group_of(found, name.split(" + ")) for name in claim["not_run"]],
             }
         )
     return rows
