@@ -92,7 +92,7 @@ def test_a_committed_ledger_is_small_and_public(name: str) -> None:
 def test_numbers_of_the_written_parts_are_the_ledgers(name: str) -> None:
     if name != named_in_readme():
         pytest.skip("documents are about another of the committed ledgers")
-    allowed = ledgers_numbers(load_ledger(RESULTS / name), REPORTS / name) | papers_numbers()
+    allowed = ledgers_numbers(load_ledger(RESULTS / name), REPORTS / name) | papers_numbers() | protocols_numbers()
     measured = read_measured(RESULTS / "reference")
     allowed |= {
         number for one in measured.values() for number in numbers(f"{one} {one.hardware} {one.date} {one.note}")
