@@ -38,7 +38,7 @@ def source(tmp_path: Path) -> Source:
 
 def test_curves_are_means_over_pairs_by_seed(source: Source) -> None:
     found = {curve.title: curve for curve in curves(source)}
-    assert list(found) == ["resnet18", "vgg11", "vgg13", "Early fusion"]
+    assert list(found) == ["ResNet18", "VGG11", "VGG13", "Early fusion"]
     curve = found["Early fusion"]
     np.testing.assert_allclose(curve.epochs, [1, 2, 3])
     np.testing.assert_allclose(curve.parts["validation_accuracy"], [[10, 20, 30], [20, 30, 40]])
