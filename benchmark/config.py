@@ -223,6 +223,11 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
 
 
+def profile_names() -> list[str]:
+    """Return the names of the profiles that come with ferfuse."""
+    return sorted(file.stem for file in PROFILES.glob("*.yaml"))
+
+
 def profile_path(profile: str) -> Path:
     """Return the file of a profile, given its name or the path of a YAML file."""
     if profile.endswith((".yaml", ".yml")):
@@ -232,8 +237,7 @@ def profile_path(profile: str) -> Path:
         return path
     path = PROFILES / f"{profile}.yaml"
     if not path.is_file():
-        known = sorted(file.stem for file in PROFILES.glob("*.yaml"))
-        raise UserError(f"no profile named '{profile}'; {nearest(profile, known)}")
+        raise UserError(f"no profile named '{profile}'; {nearest(profile, profile_names())}")
     return path
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.config import parse_assignment
+from benchmark.config import parse_assignment, profile_names
 
 if TYPE_CHECKING:
     from benchmark.reporting.tables import Table
 
-Profile = Annotated[str, typer.Option(help="demo, paper, open-faces, open-faces-cpu, or the path of a YAML file.")]
+Profile = Annotated[str, typer.Option(help=f"{', '.join(profile_names())}, or the path of a YAML file.")]
 Dataset = Annotated[str | None, typer.Option(help="See `ferfuse list datasets`; auto finds out; the profile's own.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder or zip of the data set, for example RAF-DB's 'basic'.")]
 Accept = Annotated[list[str] | None, typer.Option(help="Findings of `ferfuse data check` that stop nothing.")]
