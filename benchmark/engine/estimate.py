@@ -134,9 +134,13 @@ def _time_backbone(name: str, run: Run, workspace: Workspace) -> tuple[float, fl
     batch = int(min(run.hyperparameters["batch_size"], max(2, STEP_MACS / (3 * macs))))
     rows = workspace.split(run.seed).train[:batch]
     network = build_backbone(name, len(workspace.manifest.classes)).to(workspace.device)
-    network = network.to(memory_format=torch.channels_last)
+    network = network.to(memory_format=run.memory_format)
     precision = workspace.settings.precision
-    images, labels = workspace.network_input(rows), workspace.labels[torch.from_numpy(rows).to(workspace.device)]
+    seen = workspace.network_input(rows)
+    images, labels = (
+        seen.contiguous(memory_format=run.memory_format),
+        workspace.labels[torch.from_numpy(rows).to(workspace.device)],
+    )
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
 
     def learn() -> None:
@@ -148,7 +152,7 @@ def _time_backbone(name: str, run: Run, workspace: Workspace) -> tuple[float, fl
     training = _time_of(learn, workspace.device) / len(rows)
     network.eval()
     with torch.inference_mode():
-        evaluation = _time_of(lambda: branch_output(network, images, precision), workspace.device) / len(rows)
+        evaluation = _time_of(lambda: branch_output(network, seen, precision), workspace.device) / len(rows)
         pattern = network(images[:1])
     return training, evaluation, pattern
 

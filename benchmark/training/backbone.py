@@ -73,7 +73,7 @@ def initial_backbone(run: Run, workspace: Workspace) -> nn.Module:
     network = build_backbone(spec, len(workspace.manifest.classes))
     if run.hyperparameters["weights"]:
         load_weights(network, Path(run.hyperparameters["weights"]))
-    return network.to(workspace.device).to(memory_format=torch.channels_last)
+    return network.to(workspace.device).to(memory_format=run.memory_format)
 
 
 def trained_backbone(run_id: str, spec: str, workspace: Workspace) -> nn.Module:
