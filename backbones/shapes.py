@@ -1,11 +1,13 @@
-"""Networks without memory: their shapes and what they cost, before anything is trained."""
+"""Networks without memory: their shapes and what they cost before anything is trained, and a place for given weights."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -35,6 +37,20 @@ def build_without_memory(text: str, num_classes: int) -> nn.Module:
     with WeightsOnMeta():
         network = build_backbone(text, num_classes)
     return network.to("meta").eval()
+
+
+def build_with_weights(text: str, num_classes: int, state: Mapping[str, Tensor]) -> nn.Module:
+    """Build the network of a spec with a copy of these weights; no random weights are drawn first.
+
+    Drawing them takes longer than a step of training: torchvision's VGG draws 123 million of a classifier that is not
+    used. A network that has tensors besides its weights, which no file holds, is built in the usual way.
+    """
+    network = build_without_memory(text, num_classes).train()
+    network.load_state_dict({name: value.clone() for name, value in state.items()}, assign=True)
+    if any(tensor.is_meta for tensor in chain(network.parameters(), network.buffers())):
+        network = build_backbone(text, num_classes)
+        network.load_state_dict(state)
+    return network
 
 
 def look_at_image(network: nn.Module, text: str, size: int) -> tuple[BranchOutput, int]:

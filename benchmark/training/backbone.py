@@ -10,6 +10,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 from backbones import BranchOutput, build_backbone, split_replicate
+from backbones.shapes import build_with_weights
 from backbones.weights import load_weights
 from benchmark.ledger import artifact_folder
 from benchmark.plan import Run, stream
@@ -82,8 +83,8 @@ def trained_backbone(run_id: str, spec: str, workspace: Workspace) -> nn.Module:
     Raises:
         LostWeightsError: they are missing or damaged; a damaged file is deleted.
     """
-    network = build_backbone(spec, len(workspace.manifest.classes))
-    network.load_state_dict(_kept_weights(workspace.experiment, run_id))
+    weights = _kept_weights(workspace.experiment, run_id)
+    network = build_with_weights(spec, len(workspace.manifest.classes), weights)
     return network.to(workspace.device).to(memory_format=torch.channels_last)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torchvision import models
 
-from backbones import build_backbone
-from backbones.shapes import build_without_memory, look_at_image
+from backbones import BACKBONES, BranchOutput, build_backbone, find_backbone, register_backbone
+from backbones.shapes import build_with_weights, build_without_memory, look_at_image
 from benchmark.config import UserError, load_config
 from benchmark.plan import make_plan
 
@@ -74,3 +75,40 @@ def test_a_network_without_memory_is_the_network(name: str) -> None:
     with torch.no_grad():
         output = network(torch.zeros(1, 3, 64, 64))
     assert output.features.shape == look_at_image(light, name, 64)[0].features.shape
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg13", "mobilenet_v3_small", "regnet_y_400mf", "swin_t"])
+def test_a_network_built_with_weights_scores_as_the_one_they_come_from(name: str) -> None:
+    network = build_backbone(name, 7)
+    image = torch.rand(2, 3, 64, 64)
+    rebuilt = build_with_weights(name, 7, network.state_dict())
+    assert rebuilt.training and all(parameter.requires_grad for parameter in rebuilt.parameters())
+    with torch.no_grad():
+        assert torch.equal(rebuilt.eval()(image).logits, network.eval()(image).logits)
+        next(rebuilt.parameters()).zero_()
+    assert next(network.parameters()).abs().sum() > 0, "the weights are shared"
+
+
+def test_a_network_with_a_tensor_that_no_file_holds_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Scaled(nn.Module):
+        feature_dim = 3
+
+        def __init__(self, num_classes: int) -> None:
+            super().__init__()
+            self.head = nn.Linear(3, num_classes)
+            self.register_buffer("scale", torch.empty(3).fill_(2.0), persistent=False)
+
+        def forward(self, images: Tensor) -> BranchOutput:
+            features = images.mean(dim=(2, 3)) * self.scale
+            return BranchOutput(features, self.head(features), None)
+
+    def scaled(num_classes: int) -> nn.Module:
+        """Build it."""
+        return Scaled(num_classes)
+
+    monkeypatch.setattr(BACKBONES, "_entries", {name: find_backbone(name) for name in BACKBONES.names()})
+    register_backbone("scaled", title="Scaled", reference="nobody")(scaled)
+    network = build_backbone("scaled", 4)
+    rebuilt = build_with_weights("scaled", 4, network.state_dict())
+    image = torch.rand(2, 3, 8, 8)
+    assert torch.equal(rebuilt(image).logits, network(image).logits)
