@@ -1,4 +1,4 @@
-"""Networks without memory: their shapes and what they cost before anything is trained, and a place for given weights."""
+"""Networks without memory: their shapes and what they cost before anything is trained; networks of given weights."""
 
 from __future__ import annotations
 

@@ -82,7 +82,8 @@ def test_a_network_built_with_weights_scores_as_the_one_they_come_from(name: str
     network = build_backbone(name, 7)
     image = torch.rand(2, 3, 64, 64)
     rebuilt = build_with_weights(name, 7, network.state_dict())
-    assert rebuilt.training and all(parameter.requires_grad for parameter in rebuilt.parameters())
+    assert rebuilt.training
+    assert all(parameter.requires_grad for parameter in rebuilt.parameters())
     with torch.no_grad():
         assert torch.equal(rebuilt.eval()(image).logits, network.eval()(image).logits)
         next(rebuilt.parameters()).zero_()
