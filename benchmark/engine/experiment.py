@@ -5,8 +5,9 @@ Importing this module imports no torch: when every run of the plan is finished, 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.config import UserError, restore_settings
 from benchmark.data.gate import pass_gate
@@ -17,6 +18,7 @@ from benchmark.engine.adoption import adopt_runs
 from benchmark.engine.catalogue import load_plugins
 from benchmark.engine.claims import experiment_claim
 from benchmark.engine.description import code_digest, describe, plan_key, refuse_mixture
+from benchmark.engine.fork_server import start_fork_server
 from benchmark.engine.interruption import Interruption
 from benchmark.engine.outcomes import Failure, Progress, Request, Summary
 from benchmark.engine.overview import write_plan
@@ -61,15 +63,16 @@ def run_experiment(request: Request, progress: Progress, priority: Priority = de
         UserError: settings, data or the experiment's earlier runs do not allow it, or the disk takes nothing more.
         KeyboardInterrupt: Ctrl-C; the runs that were under way are finished.
     """
+    earlier = read_experiment(request.folder)
+    done = _plan_that_is_done(request, earlier)
+    if done is None and request.engine == "local" and (request.workers or len(os.sched_getaffinity(0))) > 1:
+        start_fork_server()
     manifest = open_dataset(request.settings.data, request.data_dir)
     digest = manifest.learnt_digest(request.data_dir / "store")
-    earlier = read_experiment(request.folder)
     refuse_mixture(request, earlier, digest)
     key = plan_key(request, digest)
-    if earlier and earlier["plan"]["key"] == key:
-        runs = earlier["plan"]["runs"]
-        if all(is_finished(request.folder, run_id) for run_id in runs):
-            return Summary(len(runs))
+    if done is not None and done["key"] == key:
+        return Summary(len(done["runs"]))
     plan = _make_plan(request, manifest, digest)
     pass_gate(manifest, request.settings.data, request.data_dir)
     workspace = _open_workspace(request, manifest, digest)
@@ -87,6 +90,14 @@ def run_experiment(request: Request, progress: Progress, priority: Priority = de
         schedule = Schedule(to_do, plan, priority)
         _carry_out(schedule, _start_engine(request, workspace, to_do), _Report(summary, progress))
     return summary
+
+
+def _plan_that_is_done(request: Request, earlier: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the plan that an experiment was last run by, if all its runs are finished."""
+    if earlier is None or not all(is_finished(request.folder, run_id) for run_id in earlier["plan"]["runs"]):
+        return None
+    plan: dict[str, Any] = earlier["plan"]
+    return plan
 
 
 class _Report:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from benchmark.engine.fork_server import fork_server
 from benchmark.engine.outcomes import Failed, Outcome
 from benchmark.engine.together import work_together
 from benchmark.engine.work import prepare_process
@@ -138,8 +139,7 @@ class _Worker:
     """A process and the pipe to it."""
 
     def __init__(self, setup: Setup) -> None:
-        context = multiprocessing.get_context("forkserver")  # torch is imported once, and its pages are shared
-        context.set_forkserver_preload(["benchmark.engine.work"])
+        context = fork_server()
         self.connection, other_end = context.Pipe()
         self.process = context.Process(target=_serve, args=(other_end, setup), daemon=True)
         self.process.start()
