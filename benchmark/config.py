@@ -28,13 +28,17 @@ class _Section(BaseModel):
 
 
 class SyntheticSettings(_Section):
-    """How many synthetic faces are drawn, from which seed, and how far they are from aligned (`pose`, 0 to 1)."""
+    """How many synthetic faces are drawn, from which seed, how far from aligned, and how far from well taken.
+
+    `pose` and `disturbance` are shares, 1 as in snapshots, 0 not at all.
+    """
 
     train: PositiveInt = 600
     test: PositiveInt = 300
     seed: int = 0
     label_noise: Fraction = 0.02
     pose: Fraction = 1.0
+    disturbance: Fraction = 1.0
 
 
 class DataSettings(_Section):

@@ -83,6 +83,7 @@ def synthesize(
     size: Annotated[int, typer.Option(help="Width and height in pixels.", min=16)] = 100,
     label_noise: Annotated[float, typer.Option(help="Share of labels that are wrong.")] = 0.02,
     pose: Annotated[float, typer.Option(help="How far faces are from aligned: 0 not at all, 1 loosely framed.")] = 1.0,
+    disturbance: Annotated[float, typer.Option(help="How far pictures are from well taken: 0 to 1.")] = 1.0,
     share: Annotated[
         list[str] | None, typer.Option(help="Share of a class, as happiness=0.5; the others keep theirs.")
     ] = None,
@@ -106,7 +107,15 @@ def synthesize(
     shares = {name: _number(name, text, "--share") for name, text in map(_halves, share or [])}
     try:
         write_synthetic_faces(
-            target, train=train, test=test, seed=seed, size=size, label_noise=label_noise, pose=pose, shares=shares
+            target,
+            train=train,
+            test=test,
+            seed=seed,
+            size=size,
+            label_noise=label_noise,
+            pose=pose,
+            disturbance=disturbance,
+            shares=shares,
         )
         plant_faults(target, faults, seed)
     except ValueError as error:

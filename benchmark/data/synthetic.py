@@ -66,6 +66,7 @@ def write_synthetic_faces(
     size: int = 100,
     label_noise: float = 0.02,
     pose: float = 1.0,
+    disturbance: float = 1.0,
     shares: Mapping[str, float] | None = None,
 ) -> None:
     """Draw `train` + `test` faces and write them under `root` as RAF-DB's `basic` folder is laid out.
@@ -85,6 +86,8 @@ def write_synthetic_faces(
         label_noise: the share of labels, in both splits, that are wrong: the face shows one of the other
             expressions, drawn by class frequency. Class counts and file order are the written labels'.
         pose: how far heads turn, lean, and differ in size and place: 1 as a loose alignment leaves them, 0 not at all.
+        disturbance: how far light, colours, focus, sensor and whatever is in front of a face trouble a picture: 1 as in
+            snapshots, 0 not at all.
         shares: of classes that shall have another share than in RAF-DB, by name; the others keep their proportions.
 
     Raises:
@@ -92,8 +95,9 @@ def write_synthetic_faces(
     """
     if not 0 <= label_noise < 1:
         raise ValueError(f"label_noise is {label_noise}; give a share from 0 up to, but not including, 1")
-    if not 0 <= pose <= 1:
-        raise ValueError(f"pose is {pose}; give a share from 0 to 1")
+    for name, value in (("pose", pose), ("disturbance", disturbance)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} is {value}; give a share from 0 to 1")
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise ValueError(f"{root} already exists; delete it or choose another folder")
     counts = {split: class_counts(split, images, shares) for split, images in (("train", train), ("test", test))}
@@ -109,7 +113,7 @@ def write_synthetic_faces(
             shown = _with_other_classes(labels, label_noise, np.random.default_rng(for_noise))
             for position, image_seed in enumerate(for_images.spawn(len(labels))):
                 name = _FILE_NAMES[split].format(position + 1)
-                face = render_face(int(shown[position]), np.random.default_rng(image_seed), size, pose)
+                face = render_face(int(shown[position]), np.random.default_rng(image_seed), size, pose, disturbance)
                 file = unfinished / "Image" / "aligned" / f"{name}_aligned.jpg"
                 write_image(Image.fromarray(face), file, format="JPEG", quality=92)
                 lines.append(f"{name}.jpg {labels[position] + 1}\n")
@@ -176,10 +180,13 @@ def _with_other_classes(labels: Labels, share: float, rng: np.random.Generator) 
     return replaced
 
 
-def render_face(label: int, rng: np.random.Generator, size: int = 100, pose: float = 1.0) -> NDArray[np.uint8]:
+def render_face(
+    label: int, rng: np.random.Generator, size: int = 100, pose: float = 1.0, disturbance: float = 1.0
+) -> NDArray[np.uint8]:
     """Draw one face of expression `label`, an index into RAF_DB_CLASSES, all else random: (size, size, 3).
 
-    `pose` scales what is random in how the head is turned and framed; every other trait stays as it is.
+    `pose` scales what is random in how the head is turned and framed, `disturbance` what is random in how the picture
+    was taken, with the chance of something in front of the face; every other trait stays as it is.
     """
     if not 0 <= label < len(RAF_DB_CLASSES):
         raise ValueError(f"label is {label}; give 0 to {len(RAF_DB_CLASSES) - 1}, an index into RAF_DB_CLASSES")
@@ -196,8 +203,9 @@ def render_face(label: int, rng: np.random.Generator, size: int = 100, pose: flo
     _draw_fringe(canvas, face)
     if face.glasses:
         _draw_glasses(canvas, face)
-    _draw_occlusion(canvas, face, rng)
-    return _photograph(canvas.image, size, rng)
+    if disturbance:
+        _draw_occlusion(canvas, face, rng, disturbance)
+    return _photograph(canvas.image, size, rng, disturbance)
 
 
 @dataclass(frozen=True)
@@ -480,9 +488,9 @@ def _draw_glasses(canvas: _Canvas, face: _Face) -> None:
     canvas.draw.line(bridge.ravel().tolist(), fill=_rgb(face.hair * 0.6), width=width)
 
 
-def _draw_occlusion(canvas: _Canvas, face: _Face, rng: np.random.Generator) -> None:
-    """In one image of five: fingers from below, a strand of hair, or a patch over part of the face."""
-    kind = rng.random()
+def _draw_occlusion(canvas: _Canvas, face: _Face, rng: np.random.Generator, disturbance: float) -> None:
+    """In one image of five, or fewer: fingers from below, a strand of hair, or a patch over part of the face."""
+    kind = rng.random() / disturbance
     if kind < 0.06:
         x, lean = rng.choice([-1, 1]) * rng.uniform(0.3, 0.7), rng.uniform(-0.2, 0.2)
         for finger in range(3):
@@ -499,16 +507,17 @@ def _draw_occlusion(canvas: _Canvas, face: _Face, rng: np.random.Generator) -> N
         canvas.fill(corners, rng.uniform(0, 255, 3), relief=0)
 
 
-def _photograph(drawing: Image.Image, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _photograph(drawing: Image.Image, size: int, rng: np.random.Generator, disturbance: float) -> NDArray[np.uint8]:
     """Light from a random side, exposure, contrast, colour cast, blur and sensor noise: (size, size, 3)."""
-    small = drawing.reduce(_SUPERSAMPLING).filter(ImageFilter.GaussianBlur(rng.uniform(0.0, 1.1)))
+    small = drawing.reduce(_SUPERSAMPLING).filter(ImageFilter.GaussianBlur(disturbance * rng.uniform(0.0, 1.1)))
     pixels = np.asarray(small, dtype=np.float32) / 255
-    angle, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.5)
+    angle, strength = rng.uniform(0, 2 * np.pi), disturbance * rng.uniform(0, 0.5)
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
     light = 1 + strength * (np.cos(angle) * ramp[None, :] + np.sin(angle) * ramp[:, None])
-    exposure, contrast = rng.uniform(0.7, 1.2), rng.uniform(0.75, 1.2)
-    cast = rng.uniform(0.88, 1.12, 3).astype(np.float32)
+    usual = 1 - disturbance
+    exposure, contrast = disturbance * rng.uniform(0.7, 1.2) + usual, disturbance * rng.uniform(0.75, 1.2) + usual
+    cast = (disturbance * rng.uniform(0.88, 1.12, 3) + usual).astype(np.float32)
     lit = (pixels * light[..., None] - 0.5) * contrast + 0.5
     lit = lit * exposure * cast
-    noise = rng.standard_normal(pixels.shape, dtype=np.float32) * rng.uniform(0.005, 0.03)
+    noise = rng.standard_normal(pixels.shape, dtype=np.float32) * (disturbance * rng.uniform(0.005, 0.03))
     return (np.clip(lit + noise, 0, 1) * 255).astype(np.uint8)

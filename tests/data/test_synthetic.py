@@ -256,7 +256,29 @@ def test_pose_is_only_how_the_head_is_turned_and_framed() -> None:
     assert mean_of(40, 0.0)[eyes].std() > 1.3 * mean_of(40, 1.0)[eyes].std()
 
 
-@pytest.mark.parametrize("pose", [-0.1, 1.1])
-def test_pose_outside_its_range_is_refused(tmp_path: Path, pose: float) -> None:
-    with pytest.raises(ValueError, match="pose"):
-        write_synthetic_faces(tmp_path / "basic", train=14, test=14, seed=0, pose=pose)
+def test_disturbance_is_only_how_the_picture_was_taken() -> None:
+    def faces(disturbance: float) -> list[NDArray[np.float64]]:
+        return [render_face(6, np.random.default_rng(seed), 40, 0.0, disturbance).astype(float) for seed in range(40)]
+
+    def colours(face: NDArray[np.float64]) -> int:
+        return len(np.unique(face.reshape(-1, 3), axis=0))  # grain makes every pixel another one
+
+    usual = [render_face(3, np.random.default_rng(seed), 40) for seed in range(5)]
+    given = [render_face(3, np.random.default_rng(seed), 40, disturbance=1.0) for seed in range(5)]
+    assert np.array_equal(usual, given)
+    clear, troubled = faces(0.0), faces(1.0)
+    assert np.mean([face.mean() for face in clear]) == pytest.approx(
+        np.mean([face.mean() for face in troubled]), rel=0.2
+    )
+    count = {share: np.median([colours(face) for face in faces(share)]) for share in (0.0, 0.5, 1.0)}
+    assert count[0.0] < 0.8 * count[0.5]
+    assert count[0.5] <= count[1.0]
+    spread = {share: np.std([face.mean() for face in faces(share)]) for share in (0.0, 0.5, 1.0)}
+    assert spread[0.0] < spread[0.5] < spread[1.0], "light and exposure differ less"
+
+
+@pytest.mark.parametrize("name", ["pose", "disturbance"])
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_shares_outside_their_range_are_refused(tmp_path: Path, name: str, share: float) -> None:
+    with pytest.raises(ValueError, match=name):
+        write_synthetic_faces(tmp_path / "basic", train=14, test=14, seed=0, **{name: share})  # type: ignore[arg-type]
