@@ -17,11 +17,14 @@ from benchmark.bench.setup import Setup
 from benchmark.bench.sides import Case, Done, Once, Side
 from benchmark.ledger import artifact_folder
 from benchmark.plan import Run
-from benchmark.training import execute
-from benchmark.training.backbone import OUTPUTS, WEIGHTS, Logits, initial_backbone, train_without_artifacts
+from benchmark.training import train
+from benchmark.training.backbone import OUTPUTS, WEIGHTS, Logits, initial_backbone
 from benchmark.training.checkpoint import save_tensors, stage_of
 from benchmark.training.device import synchronise
+from benchmark.training.fit import fit
 from benchmark.training.fusion import forget_outputs, initial_fusion
+from benchmark.training.images import image_task
+from benchmark.training.resume import checkpoint_path
 
 PASSES = 4  # over the training images in one turn of the data path, which is over quickly
 
@@ -83,9 +86,11 @@ def fast_epoch(backbone: str, setup: Setup, _: int, __: int) -> Once:
     setup = setup.with_settings(backbone_stage=setup.settings.backbone_stage.model_copy(update={"epochs": 1}))
     run = _backbone_run(setup, backbone)
     images = len(setup.workspace.split(run.seed).train)
+    network = Logits(initial_backbone(run, setup.workspace), setup.settings.precision)
 
     def once() -> Done:
-        train_without_artifacts(run, setup.workspace)
+        fit(network, image_task(run, setup.workspace), stage_of(run))
+        synchronise(setup.device)
         return Done(images)
 
     return once
@@ -112,7 +117,7 @@ def fast_fusion(setup: Setup, number: int, count: int) -> Once:
         for parent in {parent for run in runs for parent in run.parents}:
             (artifact_folder(setup.folder, parent) / OUTPUTS).unlink(missing_ok=True)
         forget_outputs()
-        return _executed(setup, runs)
+        return _trained(setup, runs)
 
     return once
 
@@ -120,8 +125,8 @@ def fast_fusion(setup: Setup, number: int, count: int) -> Once:
 def fast_heads(setup: Setup, number: int, count: int) -> Once:
     """Do the fusion runs of a share of the seeds on stored outputs."""
     setup, runs = _own_share(setup, number, count)
-    _executed(setup, runs)
-    return lambda: _executed(setup, runs)
+    _trained(setup, runs)
+    return lambda: _trained(setup, runs)
 
 
 def heads_one_by_one(setup: Setup, number: int, count: int) -> Once:
@@ -173,9 +178,11 @@ def _own_share(setup: Setup, number: int, count: int) -> tuple[Setup, list[Run]]
     return setup, runs
 
 
-def _executed(setup: Setup, runs: Sequence[Run]) -> Done:
+def _trained(setup: Setup, runs: Sequence[Run]) -> Done:
+    """Train fusion runs; what they score is not measured here, nor how long an image takes in use."""
     for run in runs:
-        execute(run, setup.workspace)
+        train(run, setup.workspace)
+        checkpoint_path(setup.folder, run.run_id).unlink(missing_ok=True)
     return Done(len(runs))
 
 
