@@ -54,6 +54,7 @@ def train_backbone(run: Run, workspace: Workspace) -> Outcome:
     """Train a backbone; leave the selected epoch's weights and its outputs for all images as artifacts."""
     network, outcome = train_without_artifacts(run, workspace)
     network.load_state_dict({name.removeprefix("backbone."): value for name, value in outcome.state.items()})
+    network.to(memory_format=torch.channels_last)  # as `trained_backbone` gives it, so that lost outputs come back
     folder = artifact_folder(workspace.experiment, run.run_id)
     save_tensors(network.state_dict(), folder / WEIGHTS)
     save_tensors(_outputs_of_all_images(network, workspace, ("features", "logits")), folder / OUTPUTS)

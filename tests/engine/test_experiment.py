@@ -103,8 +103,8 @@ def test_a_batch_that_does_not_fit_is_learnt_in_parts_and_says_so(copy: Request,
     request = planted(copy, plugin, "planted-memory")
     run(request)
     record = next(record for record in load_ledger(request.folder).records if record.method == "planted-memory")
-    assert record.hyperparameters["batch_size"] == 48
-    assert record.environment["micro_batch"] == 12
+    assert record.hyperparameters["batch_size"] == 32
+    assert record.environment["micro_batch"] == 8
     assert "gradients of micro-batches were added up" in record.environment["micro_batch_note"]
     others = [record for record in load_ledger(request.folder).records if record.method != "planted-memory"]
     assert not any("micro_batch" in record.environment for record in others)

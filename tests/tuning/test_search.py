@@ -276,7 +276,7 @@ def test_a_study_takes_the_next_seed_and_the_next_pairs(tmp_path: Path) -> None:
     assert [[pairs.index(run.backbones) for run in study.runs] for study in studies] == [
         [0, 1, 2, 3], [4, 5, 0, 1], [2, 3, 4, 5],
     ]  # fmt: skip
-    assert [study.steps for study in studies] == [48, 48, 48]
+    assert [study.steps for study in studies] == [32, 32, 32]
 
 
 def test_the_storage_holds_the_studies_under_names_for_people(prepare: Prepare, tmp_path: Path) -> None:
