@@ -24,12 +24,7 @@ from benchmark.cli.options import (
 )
 from benchmark.config import load_config
 
-SMALL = {
-    "data.synthetic.train": 200,
-    "data.synthetic.test": 100,
-    "seeds": 5,
-    "backbone_stage.batch_size": 32,
-}
+SMALL = {"data.synthetic.train": 200, "data.synthetic.test": 100, "seeds": 5}
 
 
 @app.command()
