@@ -137,10 +137,8 @@ def _time_backbone(name: str, run: Run, workspace: Workspace) -> tuple[float, fl
     network = network.to(memory_format=run.memory_format)
     precision = workspace.settings.precision
     seen = workspace.network_input(rows)
-    images, labels = (
-        seen.contiguous(memory_format=run.memory_format),
-        workspace.labels[torch.from_numpy(rows).to(workspace.device)],
-    )
+    images = seen.contiguous(memory_format=run.memory_format)
+    labels = workspace.labels[torch.from_numpy(rows).to(workspace.device)]
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
 
     def learn() -> None:
