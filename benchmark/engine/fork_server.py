@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 
 
@@ -24,6 +24,7 @@ def start_fork_server() -> None:
     Ctrl-C is for the process that started it to answer, also while it imports.
     """
     fork_server()
+    resource_tracker.ensure_running()  # which listens to the signal again when it is there
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()

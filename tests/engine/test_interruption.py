@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -167,3 +169,22 @@ def interruptible(request: Request) -> None:
         run_experiment(request, Collect())
     except KeyboardInterrupt:
         os._exit(130)
+
+
+def test_ctrl_c_while_the_fork_server_imports_is_for_its_parent_alone() -> None:
+    script = (
+        "import time; from benchmark.engine.fork_server import start_fork_server; start_fork_server()\n"
+        "print('started', flush=True)\n"
+        "try: time.sleep(60)\n"
+        "except KeyboardInterrupt: print('answered')\n"
+    )
+    command = [sys.executable, "-c", script]
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert running.stdout is not None
+    assert running.stdout.readline() == "started\n"
+    time.sleep(3)  # it has begun to import torch
+    os.killpg(running.pid, signal.SIGINT)
+    said, complaints = running.communicate(timeout=120)
+    assert (said, complaints) == ("answered\n", "")
