@@ -35,12 +35,16 @@ def test_the_size_of_a_batch_decides_for_what_learns_from_images() -> None:
     assert formats(SMALL_BATCH) == dict.fromkeys(small)
 
 
-def test_a_result_of_another_format_has_another_id() -> None:
-    def ids(batch: int) -> set[str]:
-        settings = load_config("demo", {"backbone_stage.batch_size": batch, "methods": ["late"], "seeds": 1})
-        return {run.run_id for run in make_plan(settings, "0" * 32, 7, 600) if run.kind == "backbone"}
+def test_a_result_of_another_format_has_another_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ids() -> dict[str, str]:
+        settings = load_config("demo", {"backbone_stage.batch_size": 8, "joint_stage.batch_size": 8, "seeds": 1})
+        return {run.label: run.run_id for run in make_plan(settings, "0" * 32, 7, 600)}
 
-    assert not ids(SMALL_BATCH - 1) & ids(SMALL_BATCH)
+    contiguous = ids()
+    monkeypatch.setattr("benchmark.plan.SMALL_BATCH", 8)
+    channels_last = ids()
+    assert contiguous.keys() == channels_last.keys()
+    assert not set(contiguous.values()) & set(channels_last.values())
 
 
 @pytest.mark.parametrize("name", FORMATS)
