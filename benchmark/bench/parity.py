@@ -66,7 +66,7 @@ def _percent(way: Callable[[Run, Setup], float], run: Run, setup: Setup) -> floa
 
 
 def _fast(run: Run, setup: Setup) -> float:
-    outcome = train_without_artifacts(run, setup.workspace)[1]
+    outcome = train_without_artifacts(run, setup.workspace)
     test = outcome.logits["validation_selected"]["test"]
     return float((test.argmax(1) == setup.workspace.labels_of(setup.workspace.split(run.seed))["test"]).mean())
 

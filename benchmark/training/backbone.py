@@ -52,20 +52,19 @@ def branch_output(backbone: nn.Module, images: Tensor, precision: str) -> Branch
 
 def train_backbone(run: Run, workspace: Workspace) -> Outcome:
     """Train a backbone; leave the selected epoch's weights and its outputs for all images as artifacts."""
-    network, outcome = train_without_artifacts(run, workspace)
-    network.load_state_dict({name.removeprefix("backbone."): value for name, value in outcome.state.items()})
-    network.to(memory_format=torch.channels_last)  # as `trained_backbone` gives it, so that lost outputs come back
+    outcome = train_without_artifacts(run, workspace)
+    weights = {name.removeprefix("backbone."): value for name, value in outcome.state.items()}
+    network = _with_weights(run.backbones[0], weights, workspace)
     folder = artifact_folder(workspace.experiment, run.run_id)
-    save_tensors(network.state_dict(), folder / WEIGHTS)
+    save_tensors(weights, folder / WEIGHTS)
     save_tensors(_outputs_of_all_images(network, workspace, ("features", "logits")), folder / OUTPUTS)
     return outcome
 
 
-def train_without_artifacts(run: Run, workspace: Workspace) -> tuple[nn.Module, Outcome]:
-    """Train a backbone; returns it as it is after the last epoch, and what training leaves."""
-    network = initial_backbone(run, workspace)
-    learning = Logits(network, workspace.settings.precision)
-    return network, fit(learning, image_task(run, workspace), stage_of(run), execution_of(run, workspace))
+def train_without_artifacts(run: Run, workspace: Workspace) -> Outcome:
+    """Train a backbone; returns what training leaves."""
+    network = Logits(initial_backbone(run, workspace), workspace.settings.precision)
+    return fit(network, image_task(run, workspace), stage_of(run), execution_of(run, workspace))
 
 
 def initial_backbone(run: Run, workspace: Workspace) -> nn.Module:
@@ -84,7 +83,11 @@ def trained_backbone(run_id: str, spec: str, workspace: Workspace) -> nn.Module:
     Raises:
         LostWeightsError: they are missing or damaged; a damaged file is deleted.
     """
-    weights = _kept_weights(workspace.experiment, run_id)
+    return _with_weights(spec, _kept_weights(workspace.experiment, run_id), workspace)
+
+
+def _with_weights(spec: str, weights: dict[str, Tensor], workspace: Workspace) -> nn.Module:
+    """Build a backbone with these weights, in the layout that outputs are computed in: it decides how they round."""
     network = build_with_weights(spec, len(workspace.manifest.classes), weights)
     return network.to(workspace.device).to(memory_format=torch.channels_last)
 

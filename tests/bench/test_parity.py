@@ -33,7 +33,7 @@ def test_the_plain_path_reports_the_epoch_that_validation_chose(
 
 def test_the_fast_path_reports_the_accuracy_of_its_selected_epoch(setup: Setup) -> None:
     run = next(run for run in setup.plan if run.kind == "backbone")
-    outcome = parity.train_without_artifacts(run, setup.workspace)[1]
+    outcome = parity.train_without_artifacts(run, setup.workspace)
     expected = outcome.history[outcome.epochs["validation_selected"] - 1]["test_accuracy"]
     assert parity._fast(run, setup) == pytest.approx(expected)
 

@@ -54,7 +54,7 @@ def test_every_epoch_begins_at_the_rate_of_the_suite(setup: Setup, monkeypatch: 
     stage = setup.settings.backbone_stage.model_copy(update={"epochs": 3, "schedule": "cosine", "warmup": 0.5})
     setup = setup.with_settings(backbone_stage=stage)
     run = next(run for run in setup.plan if run.kind == "backbone")
-    expected = [row["learning_rate"] for row in train_without_artifacts(run, setup.workspace)[1].history]
+    expected = [row["learning_rate"] for row in train_without_artifacts(run, setup.workspace).history]
     rates: list[float] = []
 
     def learn(self: PlainTraining, _: object, optimizer: torch.optim.Optimizer, schedule: LRScheduler) -> float:
