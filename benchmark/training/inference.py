@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from backbones import build_backbone
+from backbones.shapes import build_with_weights
 from benchmark.config import UserError
 from benchmark.data.augmentation import to_network_input
 from benchmark.data.scan import decode
@@ -96,24 +96,24 @@ def _bytes(value: bytes | str) -> bytes:
 def _build(description: dict[str, Any], folder: Path) -> TrainedModel:
     """Build the networks and fill in the weights of the folder."""
     names, classes = description["backbones"], len(description["classes"])
-    folds = [[build_backbone(name, classes) for name in names] for _ in range(description["folds"])]
+    fused = load_tensors(folder / END_TO_END_WEIGHTS) if description["end_to_end"] else {}
+
+    def network(place: int, name: str) -> nn.Module:
+        weights = _below(fused, f"backbones.{place}.") or load_tensors(folder / f"backbone{place}.safetensors")
+        return build_with_weights(name, classes, weights)
+
+    count = description["folds"]
+    networks = [network(place, name) for place, name in enumerate(names * count)]
+    folds = [networks[start : start + len(names)] for start in range(0, len(networks), len(names))]
     dims = tuple(int(backbone.feature_dim) for backbone in folds[0])  # type: ignore[arg-type]
     method, settings = description["method"], description["method_settings"]
     heads = [None if method is None else build_method(method, settings, dims, classes) for _ in folds]
-    if description["end_to_end"]:
-        state = load_tensors(folder / END_TO_END_WEIGHTS)
-        for place, backbone in enumerate(folds[0]):
-            backbone.load_state_dict(_below(state, f"backbones.{place}."))
-        assert heads[0] is not None
-        heads[0].load_state_dict(_below(state, "fusion."))
-        return TrainedModel(folds, heads)
-    for place, backbone in enumerate(backbone for fold in folds for backbone in fold):
-        backbone.load_state_dict(load_tensors(folder / f"backbone{place}.safetensors"))
-    if (folder / FUSION_WEIGHTS).is_file():
+    state = _below(fused, "fusion.")
+    if not fused and (folder / FUSION_WEIGHTS).is_file():
         state = load_tensors(folder / FUSION_WEIGHTS)
-        for place, head in enumerate(heads):
-            assert head is not None
-            head.load_state_dict(state if len(heads) == 1 else _below(state, f"heads.{place}."))
+    for place, head in enumerate(heads if state else []):
+        assert head is not None
+        head.load_state_dict(state if count == 1 else _below(state, f"heads.{place}."))
     return TrainedModel(folds, heads)
 
 
