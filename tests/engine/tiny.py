@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from benchmark.config import load_config
+from benchmark.engine.fork_server import fork_server
 from benchmark.engine.outcomes import Failure, Request
 from benchmark.ledger import Record
 from benchmark.plan import Run
@@ -58,8 +58,6 @@ def contents(experiment: Path) -> dict[str, Any]:
 
 def warm_process(target: Callable[..., None], *arguments: Any) -> BaseProcess:
     """Start a process that has torch loaded already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmark.engine.work"])
-    started = context.Process(target=target, args=arguments)
+    started = fork_server().Process(target=target, args=arguments)
     started.start()
     return started
