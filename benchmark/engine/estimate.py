@@ -1,7 +1,8 @@
 """How long the runs of a plan will take and how much memory they need, from a calibration of a few seconds.
 
 A process of its own trains every distinct network of the plan for a few steps on this device, as a worker would, and
-tells its times and its peak memory. Where runs of the same kind are in the ledger already, their own times are used.
+tells its times and its memory. Its steps are of few images: what a whole batch takes is reckoned from what an image
+takes. Where runs of the same kind are in the ledger already, their own times are used.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from backbones import BranchOutput, build_backbone
+from benchmark.engine.footprint import Footprint, measure, training_memory
 from benchmark.engine.schedule import dear_first
 from benchmark.engine.work import prepare_process
 from benchmark.ledger import Record
 from benchmark.plan import Run
 from benchmark.training.backbone import branch_output
 from benchmark.training.device import peak_memory, synchronise
+from benchmark.training.images import evaluation_batch
 from benchmark.training.workspace import Workspace
 from fusion_methods import build_fusion
 
@@ -34,7 +38,7 @@ STEPS = 3
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is to be expected: seconds until the last run ends, and bytes held by all workers together.
+    """What is to be expected: seconds until the last run ends, and the most bytes that all workers hold together.
 
     `calibrated` is how many runs were estimated from calibration, the others from runs like them in the ledger.
     """
@@ -45,16 +49,29 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Rates:
-    """Seconds that one image costs, by backbone, in training and in evaluation; seconds of a step of a fusion head.
+class Head:
+    """What a fusion head on stored outputs costs: seconds of a step, and bytes that its branches' outputs take."""
 
-    `memory` is the peak of the process that measured it, in bytes.
+    seconds: float
+    outputs: int
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What runs cost.
+
+    Attributes:
+        training, evaluation: seconds for one image, by backbone.
+        footprints: memory, by backbone.
+        heads: by method and backbones.
+        base: peak of the process that measured all this with few images at a time, in bytes.
     """
 
     training: dict[str, float]
     evaluation: dict[str, float]
-    heads: dict[tuple[str, tuple[str, ...]], float]
-    memory: int
+    footprints: dict[str, Footprint]
+    heads: dict[tuple[str, tuple[str, ...]], Head]
+    base: int
 
 
 def estimate(
@@ -71,11 +88,12 @@ def estimate(
         known.setdefault((record.method, tuple(record.backbones), record.kind), []).append(record.seconds)
     rates = _calibrated(runs, workspace, plugins)
     times, calibrated = [], 0
+    memory = heapq.nlargest(workers, (_memory(run, rates, workspace) for run in runs))
     for run in sorted(runs, key=dear_first):
         alike = known.get((run.method, run.backbones, run.kind))
         calibrated += alike is None
         times.append(statistics.fmean(alike) if alike else _seconds(run, rates, workspace))
-    return Estimate(_makespan(times, workers), rates.memory * min(workers, len(runs)), calibrated)
+    return Estimate(_makespan(times, workers), round(sum(memory)), calibrated)
 
 
 def _makespan(times: Sequence[float], workers: int) -> float:
@@ -96,11 +114,22 @@ def _seconds(run: Run, rates: Rates, workspace: Workspace) -> float:
         return epochs * (len(split.train) * training + looked_at * evaluation) + outputs
     steps = len(split.train) / int(run.hyperparameters["batch_size"])
     folds = len(run.parents) // len(run.backbones)
-    return epochs * steps * folds * rates.heads[str(run.method), run.backbones]
+    return epochs * steps * folds * rates.heads[str(run.method), run.backbones].seconds
+
+
+def _memory(run: Run, rates: Rates, workspace: Workspace) -> float:
+    """Return the most bytes that the process of a run holds."""
+    if run.stage not in ("backbone", "joint"):
+        folds = len(run.parents) // len(run.backbones)
+        return rates.base + folds * rates.heads[str(run.method), run.backbones].outputs
+    batch = int(run.hyperparameters["batch_size"])
+    evaluated = batch if run.stage == "joint" else evaluation_batch(workspace.settings.data.image_size)
+    at_once = workspace.micro_batches.get(run.run_id, batch)
+    return rates.base + training_memory((rates.footprints[name] for name in run.backbones), at_once, evaluated)
 
 
 def _calibrated(runs: Sequence[Run], workspace: Workspace, plugins: Sequence[Path]) -> Rates:
-    """Measure in a fresh process, so that its peak memory is that of a worker."""
+    """Measure in a fresh process, so that its peak memory is that of a worker before its batches."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_calibrate, (list(runs), workspace, tuple(plugins)))
@@ -110,26 +139,27 @@ def _calibrate(runs: list[Run], workspace: Workspace, plugins: tuple[Path, ...])
     prepare_process(workspace.device, False, plugins)
     training: dict[str, float] = {}
     evaluation: dict[str, float] = {}
+    footprints: dict[str, Footprint] = {}
     shapes: dict[str, BranchOutput] = {}
-    heads: dict[tuple[str, tuple[str, ...]], float] = {}
-    by_shape: dict[tuple[object, ...], float] = {}
+    heads: dict[tuple[str, tuple[str, ...]], Head] = {}
+    by_shape: dict[tuple[object, ...], Head] = {}
     for run in runs:
         for name in run.backbones:
             if name not in shapes:
-                training[name], evaluation[name], shapes[name] = _time_backbone(name, run, workspace)
+                training[name], evaluation[name], footprints[name], shapes[name] = _try_backbone(name, run, workspace)
     for run in runs:
         cell = (str(run.method), run.backbones)
         if run.stage in ("stored", "cross-fitted") and cell not in heads:
             branches = [shapes[name] for name in run.backbones]
             shape = (cell[0], *(x.shape for branch in branches for x in branch if x is not None))
             if shape not in by_shape:
-                by_shape[shape] = _time_head(run, branches, workspace)
+                by_shape[shape] = _try_head(run, branches, workspace)
             heads[cell] = by_shape[shape]
-    return Rates(training, evaluation, heads, peak_memory(workspace.device))
+    return Rates(training, evaluation, footprints, heads, peak_memory(workspace.device))
 
 
-def _time_backbone(name: str, run: Run, workspace: Workspace) -> tuple[float, float, BranchOutput]:
-    """Return seconds an image in training and in evaluation, and one image's output as a pattern of shapes."""
+def _try_backbone(name: str, run: Run, workspace: Workspace) -> tuple[float, float, Footprint, BranchOutput]:
+    """Return seconds an image in training and in evaluation, its memory, and its output as a pattern of shapes."""
     macs = run.macs if run.method is None else run.macs / len(run.backbones)
     batch = int(min(run.hyperparameters["batch_size"], max(2, STEP_MACS / (3 * macs))))
     rows = workspace.split(run.seed).train[:batch]
@@ -141,27 +171,33 @@ def _time_backbone(name: str, run: Run, workspace: Workspace) -> tuple[float, fl
     labels = workspace.labels[torch.from_numpy(rows).to(workspace.device)]
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
 
+    def loss() -> Tensor:
+        return F.cross_entropy(branch_output(network, images, precision).logits, labels)
+
     def learn() -> None:
-        loss = F.cross_entropy(branch_output(network, images, precision).logits, labels)
+        found = loss()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        found.backward()
         optimizer.step()
 
     training = _time_of(learn, workspace.device) / len(rows)
+    footprint = measure(network, loss, len(rows))
     network.eval()
     with torch.inference_mode():
         evaluation = _time_of(lambda: branch_output(network, seen, precision), workspace.device) / len(rows)
         pattern = network(images[:1])
-    return training, evaluation, pattern
+    return training, evaluation, footprint, pattern
 
 
-def _time_head(run: Run, branches: Sequence[BranchOutput], workspace: Workspace) -> float:
-    """Return the seconds of one training step of a fusion head on random outputs of its branches."""
+def _try_head(run: Run, branches: Sequence[BranchOutput], workspace: Workspace) -> Head:
+    """Return what a fusion head costs, from training steps on random outputs of its branches."""
     batch, classes = int(run.hyperparameters["batch_size"]), len(workspace.manifest.classes)
     dims = tuple(branch.features.shape[1] for branch in branches)
     head = build_fusion(str(run.method), dims, classes).to(workspace.device)
+    read = [x for b in branches for x in (b.features, b.logits, b.maps if getattr(head, "uses_maps", False) else None)]
+    outputs = len(workspace.manifest) * sum(x.nbytes for x in read if x is not None)
     if not any(True for _ in head.parameters()):
-        return 0.0
+        return Head(0.0, outputs)
     inputs = [_random_like(branch, batch) for branch in branches]
     labels = torch.zeros(batch, dtype=torch.long, device=workspace.device)
     optimizer = torch.optim.Adam(head.parameters(), fused=True)
@@ -172,7 +208,7 @@ def _time_head(run: Run, branches: Sequence[BranchOutput], workspace: Workspace)
         loss.backward()
         optimizer.step()
 
-    return _time_of(learn, workspace.device)
+    return Head(_time_of(learn, workspace.device), outputs)
 
 
 def _random_like(branch: BranchOutput, batch: int) -> BranchOutput:

@@ -17,7 +17,7 @@ from benchmark.plan import Run, stream
 from benchmark.trained import BACKBONE_WEIGHTS as WEIGHTS
 from benchmark.training.checkpoint import DamagedError, load_tensors, save_tensors, stage_of
 from benchmark.training.fit import Outcome, fit
-from benchmark.training.images import EVALUATION_BATCH, image_task
+from benchmark.training.images import evaluation_batch, image_task
 from benchmark.training.resume import execution_of
 from benchmark.training.workspace import Workspace, batches_of
 
@@ -143,7 +143,8 @@ def _outputs_of_all_images(network: nn.Module, workspace: Workspace, names: tupl
     """Return the named fields of `BranchOutput` for all N images, float32."""
     network.eval()
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
-    for rows in batches_of(np.arange(len(workspace.manifest)), EVALUATION_BATCH):
+    at_once = evaluation_batch(workspace.settings.data.image_size)
+    for rows in batches_of(np.arange(len(workspace.manifest)), at_once):
         output = branch_output(network, workspace.network_input(rows), workspace.settings.precision)
         for name in names:
             parts[name].append(getattr(output, name).cpu())

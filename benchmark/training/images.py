@@ -11,10 +11,27 @@ from benchmark.training.fit import Scores, Task
 from benchmark.training.workspace import Workspace, batches_of, epoch_order
 
 EVALUATION_BATCH = 256
+EVALUATION_PIXELS = (
+    112 * 112 * EVALUATION_BATCH
+)  # of a batch: the first layer's output of VGG13 is 1.6 GB in float32 at 224
 
 
-def image_task(run: Run, workspace: Workspace, evaluation_batch: int = EVALUATION_BATCH) -> Task:
-    """Return the augmented training batches of a run's seed, and evaluation on its validation and test images."""
+def evaluation_batch(size: int) -> int:
+    """Return how many images of `size` x `size` pixels a network is asked about at once.
+
+    The largest layer's output grows with the area; large images go through in smaller batches, or evaluation would
+    take more memory than training.
+    """
+    return max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // size**2))
+
+
+def image_task(run: Run, workspace: Workspace, batch: int | None = None) -> Task:
+    """Return the augmented training batches of a run's seed, and evaluation on its validation and test images.
+
+    Args:
+        batch: images that evaluation takes at once, for a network whose predictions depend on it.
+    """
+    at_once = batch or evaluation_batch(workspace.settings.data.image_size)
     split = workspace.split(run.seed)
     rows = split.train
     if run.kind == "fold":
@@ -24,8 +41,8 @@ def image_task(run: Run, workspace: Workspace, evaluation_batch: int = EVALUATIO
     def evaluate(network: nn.Module) -> Scores:
         network.eval()
         return {
-            "validation": predict_images(network, workspace, split.validation, evaluation_batch),
-            "test": predict_images(network, workspace, split.test, evaluation_batch),
+            "validation": predict_images(network, workspace, split.validation, at_once),
+            "test": predict_images(network, workspace, split.test, at_once),
         }
 
     return Task(

@@ -21,7 +21,7 @@ from benchmark.training.backbone import OUTPUTS, Logits, initial_backbone
 from benchmark.training.checkpoint import stage_of
 from benchmark.training.fit import Scores, Task, fit
 from benchmark.training.fusion import initial_end_to_end, initial_fusion
-from benchmark.training.images import EVALUATION_BATCH, image_task, predict_images
+from benchmark.training.images import evaluation_batch, image_task, predict_images
 from benchmark.training.workspace import Workspace, batches_of, epoch_order
 
 AfterEpoch = Callable[[int, float], None]
@@ -100,9 +100,10 @@ def _joint_task(run: Run, workspace: Workspace) -> tuple[nn.Module, Task]:
 
 def _image_task(network: nn.Module, run: Run, workspace: Workspace) -> tuple[nn.Module, Task]:
     rows = workspace.split(run.seed).validation
+    at_once = evaluation_batch(workspace.settings.data.image_size)
 
     def evaluate(module: nn.Module) -> Scores:
-        return {"validation": predict_images(module.eval(), workspace, rows, EVALUATION_BATCH)}
+        return {"validation": predict_images(module.eval(), workspace, rows, at_once)}
 
     return network, replace(image_task(run, workspace), evaluate=evaluate)
 

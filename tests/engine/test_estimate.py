@@ -11,15 +11,20 @@ import pytest
 
 from benchmark.config import load_config
 from benchmark.engine import estimate as estimating
-from benchmark.engine.estimate import Rates, estimate
+from benchmark.engine.estimate import Head, Rates, estimate
+from benchmark.engine.footprint import Footprint
 from benchmark.plan import Run, make_plan
 from tests.conftest import make_record
 
 RATES = Rates(
     training={"resnet18": 0.01, "vgg11": 0.02},
     evaluation={"resnet18": 0.001, "vgg11": 0.004},
-    heads={("early", ("resnet18", "vgg11")): 0.5, ("early:features=cross-fitted", ("resnet18", "vgg11")): 0.25},
-    memory=10**9,
+    footprints={"resnet18": Footprint(100, 3.0, 1.0), "vgg11": Footprint(40, 5.0, 4.0)},
+    heads={
+        ("early", ("resnet18", "vgg11")): Head(0.5, 2000),
+        ("early:features=cross-fitted", ("resnet18", "vgg11")): Head(0.25, 2000),
+    },
+    base=10**6,
 )
 
 
@@ -42,7 +47,10 @@ def plan() -> dict[str, Run]:
 def workspace() -> Any:
     """100 training, 20 validation and 30 test images."""
     split = SimpleNamespace(train=np.arange(100), validation=np.arange(20), test=np.arange(30))
-    return SimpleNamespace(split=lambda seed: split, manifest=range(150), device="cpu")
+    settings = SimpleNamespace(data=SimpleNamespace(image_size=448))
+    return SimpleNamespace(
+        split=lambda seed: split, manifest=range(150), device="cpu", settings=settings, micro_batches={}
+    )
 
 
 def test_a_run_costs_its_epochs_of_training_and_evaluation(plan: dict[str, Run], workspace: Any) -> None:
@@ -74,5 +82,24 @@ def test_finished_runs_of_the_same_kind_are_believed_more_than_the_calibration(
     found = estimate(runs, [record], workspace, 1, ())
     assert found.seconds == pytest.approx(100 + 20)
     assert found.calibrated == 1
-    assert estimate(runs, [], workspace, 2, ()).memory == 2 * 10**9
-    assert estimate(runs[:1], [], workspace, 8, ()).memory == 10**9
+
+
+def test_memory_is_that_of_the_dearest_runs_that_can_be_side_by_side(
+    plan: dict[str, Run], workspace: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimating, "_calibrated", lambda *_: RATES)
+    stored, folded = (plan[f"early{what} · resnet18+vgg11 · seed 0"] for what in ("", ":features=cross-fitted"))
+    backbone, joint = plan["vgg11 · seed 0"], plan["joint · resnet18+vgg11 · seed 0"]
+    batch = int(backbone.hyperparameters["batch_size"])
+    needs = {
+        stored.run_id: 10**6 + 2000,
+        folded.run_id: 10**6 + 2 * 2000,  # both folds' outputs are held
+        backbone.run_id: 10**6 + max(batch * (5 + 2 * 4), 16 * 2 * 4),  # 16 images of 448 pixels are looked at at once
+        joint.run_id: 10**6 + 40 + int(joint.hyperparameters["batch_size"]) * (3 + 5 + 2 * 4),
+    }
+    runs = [stored, folded, backbone, joint]
+    assert [estimate([run], [], workspace, 8, ()).memory for run in runs] == list(needs.values())
+    two_dearest = sum(sorted(needs.values())[-2:])
+    assert estimate(runs, [], workspace, 2, ()).memory == two_dearest
+    workspace.micro_batches[joint.run_id] = 1
+    assert estimate([joint], [], workspace, 1, ()).memory < needs[joint.run_id]

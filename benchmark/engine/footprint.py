@@ -1,0 +1,66 @@
+"""How much memory a network takes while it learns, counted from what it keeps for its gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+LEARNT = 4  # numbers kept for each weight: itself, its gradient and Adam's two moments
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes that a network takes.
+
+    Attributes:
+        weights: its weights with all that learns them.
+        kept: for each image of a batch, what the forward pass leaves for the gradients.
+        largest: for each image of a batch, the largest output of a layer.
+    """
+
+    weights: int
+    kept: float
+    largest: float
+
+
+def measure(network: nn.Module, look: Callable[[], Tensor], batch: int) -> Footprint:
+    """Count what a network takes from one forward pass in training mode, nothing being learnt.
+
+    Args:
+        look: runs the network on `batch` images.
+    """
+    weights = {
+        weight.untyped_storage().data_ptr(): weight.untyped_storage().nbytes() for weight in network.parameters()
+    }
+    kept: dict[int, Tensor] = {}  # by storage: what two layers keep is there once
+
+    def keep(tensor: Tensor) -> Tensor:
+        place = tensor.untyped_storage().data_ptr()
+        if place not in weights and tensor.shape[:1] == (batch,):
+            kept[place] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        look()
+    sizes = [tensor.untyped_storage().nbytes() / batch for tensor in kept.values()]
+    return Footprint(LEARNT * sum(weights.values()), sum(sizes), max(sizes, default=0.0))
+
+
+def training_memory(networks: Iterable[Footprint], batch: int, evaluated: int) -> float:
+    """Return the bytes of a run whose networks see the same images, beyond the weights of its largest one.
+
+    A step holds what all networks keep, and on its way back two outputs of a layer: the gradient that comes in and the
+    one that goes on. Evaluation keeps nothing, and holds a layer's input and output.
+
+    Args:
+        batch: images of a training step.
+        evaluated: images that evaluation takes at once.
+    """
+    held = list(networks)
+    largest = max(network.largest for network in held)
+    weights = sum(network.weights for network in held) - max(network.weights for network in held)
+    learning = batch * (sum(network.kept for network in held) + 2 * largest)
+    return weights + max(learning, evaluated * 2 * largest)

@@ -1,0 +1,57 @@
+"""What a network takes while it learns, against counts by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmark.engine.footprint import LEARNT, Footprint, measure, training_memory
+
+SINGLE = 4  # bytes of a float32
+
+
+@pytest.mark.parametrize("batch", [2, 5])
+def test_counts_what_the_forward_pass_keeps_for_its_gradients(batch: int) -> None:
+    network = nn.Sequential(nn.Linear(10, 30), nn.Sigmoid(), nn.Linear(30, 2))
+    images = torch.ones(batch, 10)
+    found = measure(network, lambda: network(images), batch)
+    assert found.weights == LEARNT * SINGLE * (10 * 30 + 30 + 30 * 2 + 2)
+    assert found.kept == SINGLE * (
+        10 + 30
+    )  # the input of either layer; the sigmoid keeps its output, which is the same
+    assert found.largest == SINGLE * 30
+
+
+def test_a_weight_with_as_many_rows_as_the_batch_has_images_is_no_image() -> None:
+    network = nn.Linear(10, 4)
+    images = torch.ones(4, 10)
+    assert measure(network, lambda: network(images), 4).kept == SINGLE * 10
+
+
+def test_networks_that_learn_together_hold_what_both_keep() -> None:
+    small, large = Footprint(100, 3.0, 1.0), Footprint(40, 5.0, 4.0)
+    assert training_memory([small], 10, 1) == 10 * (3 + 2 * 1)
+    assert training_memory([small, large], 10, 1) == 40 + 10 * (3 + 5 + 2 * 4)
+    assert training_memory([large], 1, 1000) == 1000 * 2 * 4  # evaluation takes more
+
+
+def test_what_is_kept_grows_with_the_batch_alone() -> None:
+    """An image's share, measured with few images, gives what a larger batch holds."""
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(512, 7)
+    )
+    few, many = torch.randn(2, 3, 8, 8), torch.randn(32, 3, 8, 8)
+    share = measure(network, lambda: network(few), 2)
+    held: list[Tensor] = []
+
+    def record(tensor: Tensor) -> Tensor:
+        held.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
+        network(many)
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held}
+    weights = {weight.untyped_storage().data_ptr() for weight in network.parameters()}
+    total = sum(size for place, size in storages.items() if place not in weights)
+    assert total == pytest.approx(32 * share.kept, rel=0.01)  # batch normalisation's statistics are not an image's
