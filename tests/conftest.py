@@ -23,6 +23,7 @@ TINY = {
     "fusion_stage.epochs": 2,
     "joint_stage.epochs": 1,
 }
+NARROW = ["wide-resnet18:width=0.25", "wide-resnet18:width=0.25#2"]  # a tenth of ResNet18's time
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from benchmark.reporting.evidence import read_evidence
 from benchmark.reporting.formats import to_markdown
 from benchmark.reporting.report import make_table, write_report
 from benchmark.statistics.paired import corrected_resampled_t_test
-from tests.conftest import TINY
+from tests.conftest import NARROW, TINY
 
 
 class Silent:
@@ -32,7 +32,7 @@ def folds_settings(root: Path, **data: object) -> Settings:
         "demo",
         TINY
         | {"data.root": root, "data.dataset": "csv", "seeds": 3, "fusion_stage.epochs": 1}
-        | {"methods": ["late", "attention-fusion"], "backbones": ["resnet18", "resnet18#2"]}
+        | {"methods": ["late", "attention-fusion"], "backbones": NARROW}
         | given,
     )
 

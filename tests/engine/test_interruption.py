@@ -173,7 +173,9 @@ def interruptible(request: Request) -> None:
 
 def test_ctrl_c_while_the_fork_server_imports_is_for_its_parent_alone() -> None:
     script = (
-        "import time; from benchmark.engine.fork_server import start_fork_server; start_fork_server()\n"
+        "import signal, time; from benchmark.engine.fork_server import start_fork_server\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it\n"
+        "start_fork_server()\n"
         "print('started', flush=True)\n"
         "try: time.sleep(60)\n"
         "except KeyboardInterrupt: print('answered')\n"

@@ -8,7 +8,7 @@ from benchmark.config import load_config
 from benchmark.engine.experiment import Request, run_experiment
 from benchmark.ledger import Record
 from benchmark.plan import Run
-from tests.conftest import TINY
+from tests.conftest import NARROW, TINY
 
 METHODS = [
     "late",
@@ -34,9 +34,7 @@ class Quiet:
 def request_(tmp_path_factory: pytest.TempPathFactory) -> Request:
     """A finished experiment of two backbones with every stage; not to be changed."""
     folder = tmp_path_factory.mktemp("stages")
-    settings = load_config(
-        "demo", {**TINY, "methods": METHODS, "data.image_size": 48, "backbones": ["resnet18", "resnet18#2"]}
-    )
+    settings = load_config("demo", {**TINY, "methods": METHODS, "data.image_size": 48, "backbones": NARROW})
     request = Request(settings, "stages", folder / "results", folder / "data", device="cpu", workers=1)
     run_experiment(request, Quiet())
     return request

@@ -16,6 +16,7 @@ from benchmark.plan import Run
 from benchmark.training import fusion
 from benchmark.training.backbone import stored_outputs, trained_backbone
 from benchmark.training.workspace import Workspace, epoch_order
+from tests.conftest import NARROW
 from tests.training.conftest import METHODS, Quiet
 
 
@@ -27,9 +28,9 @@ def done(request_: Request) -> tuple[dict[str, Run], Workspace]:
 
 def test_stored_outputs_are_those_of_the_trained_network(done: tuple[dict[str, Run], Workspace]) -> None:
     runs, workspace = done
-    run = runs["backbone resnet18"]
-    stored = stored_outputs(run.run_id, "resnet18", workspace, with_maps=True)
-    network = trained_backbone(run.run_id, "resnet18", workspace).eval()
+    run = runs[f"backbone {NARROW[0]}"]
+    stored = stored_outputs(run.run_id, NARROW[0], workspace, with_maps=True)
+    network = trained_backbone(run.run_id, NARROW[0], workspace).eval()
     rows = np.array([0, 50, 167])
     with torch.inference_mode():
         fresh = network(workspace.network_input(rows))
@@ -97,7 +98,7 @@ def test_cross_fitted_late_fusion_is_the_mean_over_folds_and_branches(
     run = runs["late:features=cross-fitted"]
     test = workspace.split(0).test
     probabilities = []
-    for parent, spec in zip(run.parents, ["resnet18", "resnet18#2"] * 2, strict=True):
+    for parent, spec in zip(run.parents, NARROW * 2, strict=True):
         logits = stored_outputs(parent, spec, workspace, with_maps=False).logits[torch.from_numpy(test)]
         probabilities.append(torch.softmax(logits.double(), 1).numpy())
     frame = load_ledger(request_.folder).predictions(run.run_id)
@@ -142,7 +143,7 @@ def test_a_run_that_fails_is_reported_and_the_others_go_on(tmp_path: Path, tiny_
         "    def forward(self, branches):\n"
         "        return branches[0].logits + self.w * float('nan')\n"
     )
-    chosen = tiny_settings.model_copy(update={"methods": ["late", "broken"]})
+    chosen = tiny_settings.model_copy(update={"methods": ["late", "broken"], "backbones": NARROW})
     request = Request(chosen, "broken", tmp_path / "results", tmp_path / "data", "cpu", 1, (plugin,))
 
     class Collect(Quiet):

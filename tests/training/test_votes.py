@@ -27,7 +27,7 @@ from benchmark.training.images import image_task
 from benchmark.training.stacked import stacks, train_together
 from benchmark.training.trial import TASKS, training_part
 from benchmark.training.workspace import Workspace, epoch_order
-from tests.conftest import TINY
+from tests.conftest import NARROW, TINY
 from tests.data.formats import layouts
 from tests.training.conftest import Quiet
 from tests.training.random_outputs import place_of_random_outputs
@@ -154,7 +154,7 @@ def ferplus(root: Path, patch: pytest.MonkeyPatch, second: int) -> Path:
 
 def run_of(root: Path, folder: Path, patch: pytest.MonkeyPatch, second: int, labels: str) -> Ledger:
     data = {"data.dataset": "ferplus", "data.root": ferplus(root, patch, second), "data.labels": labels}
-    settings = load_config("demo", {**TINY, **data, "methods": METHODS, "backbones": ["resnet18", "resnet18#2"]})
+    settings = load_config("demo", {**TINY, **data, "methods": METHODS, "backbones": NARROW})
     request = Request(settings, f"{labels}-{second}", folder / "results", folder / "data", "cpu", workers=1)
     run_experiment(request, Quiet())
     return load_ledger(request.folder)
