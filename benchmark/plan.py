@@ -63,6 +63,11 @@ class Run:
         return found
 
     @property
+    def folds(self) -> int:
+        """How many networks of each branch it starts from: one for each fold where it is cross-fitted."""
+        return len(self.parents) // len(self.backbones)
+
+    @property
     def label(self) -> str:
         """A line that names the run for people."""
         names = "+".join(self.backbones)

@@ -113,17 +113,15 @@ def _seconds(run: Run, rates: Rates, workspace: Workspace) -> float:
         outputs = evaluation * len(workspace.manifest) * (run.stage == "backbone")
         return epochs * (len(split.train) * training + looked_at * evaluation) + outputs
     steps = len(split.train) / int(run.hyperparameters["batch_size"])
-    folds = len(run.parents) // len(run.backbones)
-    return epochs * steps * folds * rates.heads[str(run.method), run.backbones].seconds
+    return epochs * steps * run.folds * rates.heads[str(run.method), run.backbones].seconds
 
 
 def _memory(run: Run, rates: Rates, workspace: Workspace) -> float:
     """Return the most bytes that the process of a run holds."""
     if run.stage not in ("backbone", "joint"):
-        folds = len(run.parents) // len(run.backbones)
-        return rates.base + folds * rates.heads[str(run.method), run.backbones].outputs
+        return rates.base + run.folds * rates.heads[str(run.method), run.backbones].outputs
     batch = int(run.hyperparameters["batch_size"])
-    evaluated = batch if run.stage == "joint" else evaluation_batch(workspace.settings.data.image_size)
+    evaluated = batch if run.stage == "joint" else evaluation_batch(workspace)
     at_once = workspace.micro_batches.get(run.run_id, batch)
     return rates.base + training_memory((rates.footprints[name] for name in run.backbones), at_once, evaluated)
 

@@ -143,8 +143,7 @@ def _outputs_of_all_images(network: nn.Module, workspace: Workspace, names: tupl
     """Return the named fields of `BranchOutput` for all N images, float32."""
     network.eval()
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
-    at_once = evaluation_batch(workspace.settings.data.image_size)
-    for rows in batches_of(np.arange(len(workspace.manifest)), at_once):
+    for rows in batches_of(np.arange(len(workspace.manifest)), evaluation_batch(workspace)):
         output = branch_output(network, workspace.network_input(rows), workspace.settings.precision)
         for name in names:
             parts[name].append(getattr(output, name).cpu())

@@ -218,8 +218,7 @@ def initial_fusion(run: Run, feature_dims: Sequence[int], workspace: Workspace) 
 
 
 def _initial_cross_fitted(run: Run, workspace: Workspace) -> tuple[CrossFitted, list[StoredOutputs]]:
-    folds = len(run.parents) // len(run.backbones)
-    pairs = [_initial(run, workspace, fold) for fold in range(folds)]
+    pairs = [_initial(run, workspace, fold) for fold in range(run.folds)]
     return CrossFitted([network for network, _ in pairs]), [outputs for _, outputs in pairs]
 
 

@@ -11,18 +11,16 @@ from benchmark.training.fit import Scores, Task
 from benchmark.training.workspace import Workspace, batches_of, epoch_order
 
 EVALUATION_BATCH = 256
-EVALUATION_PIXELS = (
-    112 * 112 * EVALUATION_BATCH
-)  # of a batch: the first layer's output of VGG13 is 1.6 GB in float32 at 224
+EVALUATION_PIXELS = 112 * 112 * EVALUATION_BATCH
 
 
-def evaluation_batch(size: int) -> int:
-    """Return how many images of `size` x `size` pixels a network is asked about at once.
+def evaluation_batch(workspace: Workspace) -> int:
+    """Return how many images a network is asked about at once.
 
-    The largest layer's output grows with the area; large images go through in smaller batches, or evaluation would
-    take more memory than training.
+    The largest layer's output grows with the area: images beyond 112 pixels go through in smaller batches, or
+    evaluation would take more memory than training. At 224 pixels two outputs of VGG13's first layer are then 1.6 GB.
     """
-    return max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // size**2))
+    return max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // workspace.settings.data.image_size**2))
 
 
 def image_task(run: Run, workspace: Workspace, batch: int | None = None) -> Task:
@@ -31,7 +29,7 @@ def image_task(run: Run, workspace: Workspace, batch: int | None = None) -> Task
     Args:
         batch: images that evaluation takes at once, for a network whose predictions depend on it.
     """
-    at_once = batch or evaluation_batch(workspace.settings.data.image_size)
+    at_once = batch or evaluation_batch(workspace)
     split = workspace.split(run.seed)
     rows = split.train
     if run.kind == "fold":

@@ -100,7 +100,7 @@ def _joint_task(run: Run, workspace: Workspace) -> tuple[nn.Module, Task]:
 
 def _image_task(network: nn.Module, run: Run, workspace: Workspace) -> tuple[nn.Module, Task]:
     rows = workspace.split(run.seed).validation
-    at_once = evaluation_batch(workspace.settings.data.image_size)
+    at_once = evaluation_batch(workspace)
 
     def evaluate(module: nn.Module) -> Scores:
         return {"validation": predict_images(module.eval(), workspace, rows, at_once)}

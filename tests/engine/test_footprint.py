@@ -17,9 +17,8 @@ def test_counts_what_the_forward_pass_keeps_for_its_gradients(batch: int) -> Non
     images = torch.ones(batch, 10)
     found = measure(network, lambda: network(images), batch)
     assert found.weights == LEARNT * SINGLE * (10 * 30 + 30 + 30 * 2 + 2)
-    assert found.kept == SINGLE * (
-        10 + 30
-    )  # the input of either layer; the sigmoid keeps its output, which is the same
+    # The input of either layer; the sigmoid keeps its output, which is the second one's.
+    assert found.kept == SINGLE * (10 + 30)
     assert found.largest == SINGLE * 30
 
 

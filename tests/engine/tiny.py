@@ -13,10 +13,10 @@ from benchmark.engine.fork_server import fork_server
 from benchmark.engine.outcomes import Failure, Request
 from benchmark.ledger import Record
 from benchmark.plan import Run
-from tests.conftest import TINY
+from tests.conftest import NARROW, TINY
 
-SMALL, SECOND = "shufflenet_v2_x0_5", "shufflenet_v2_x0_5#2"
-SETTINGS = {**TINY, "backbones": [SMALL, SECOND], "methods": ["late", "early", "joint"]}
+SMALL, SECOND = NARROW
+SETTINGS = {**TINY, "backbones": NARROW, "methods": ["late", "early", "joint"]}
 OF_THE_MACHINE = ("seconds", "milliseconds", "device", "environment")
 
 
