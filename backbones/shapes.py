@@ -42,8 +42,8 @@ def build_without_memory(text: str, num_classes: int) -> nn.Module:
 def build_with_weights(text: str, num_classes: int, state: Mapping[str, Tensor]) -> nn.Module:
     """Build the network of a spec with a copy of these weights; no random weights are drawn first.
 
-    Drawing them takes longer than a step of training: torchvision's VGG draws 123 million of a classifier that is not
-    used. A network that has tensors besides its weights, which no file holds, is built in the usual way.
+    Drawing them can take longer than a step of training: VGG's own classifier has 119 million. A network that has
+    tensors besides its weights, which no file holds, is built in the usual way.
     """
     network = build_without_memory(text, num_classes).train()
     network.load_state_dict({name: value.clone() for name, value in state.items()}, assign=True)

@@ -17,8 +17,7 @@ from benchmark.config import Settings, StageSettings, UserError
 from benchmark.ledger import SCHEMA
 from fusion_methods import FusionSpec, build_method, resolve_fusion
 
-CODE_SCHEMA = 2  # raise when the same settings give other numbers
-SMALL_BATCH = 16  # below it, a CPU trains convolutions faster in `contiguous_format`, up to 1.6 times at 6 images
+CODE_SCHEMA = 3  # raise when the same settings give other numbers
 STEP_COST = 2_000_000  # multiply-adds an image that a training step costs whatever the network, measured on CPUs
 
 
@@ -55,12 +54,6 @@ class Run:
     macs: int
     cost: float
     batch_dependent: bool = False
-
-    @property
-    def memory_format(self) -> torch.memory_format:
-        """How the weights and training images of its networks lie in memory."""
-        found: torch.memory_format = getattr(torch, self.hyperparameters.get("memory_format", "channels_last"))
-        return found
 
     @property
     def folds(self) -> int:
@@ -185,15 +178,6 @@ def _stage(settings: Settings, stage: StageSettings, name: str) -> StageSettings
     return StageSettings(**{**stage.model_dump(), **values.stage}) if values else stage
 
 
-def _memory_format(stage: StageSettings) -> dict[str, str]:
-    """Say how a network that learns from images lies in memory, where that is not `channels_last`.
-
-    It rounds otherwise, so it belongs to what determines the result; it depends on the settings alone, since a run's id
-    knows of no device.
-    """
-    return {"memory_format": "contiguous_format"} if stage.batch_size < SMALL_BATCH else {}
-
-
 def _network(text: str, settings: Settings, num_classes: int) -> Network:
     """Build a backbone without memory, to check its spec and to count its parameters and multiply-adds."""
     backbone = find_backbone(text)
@@ -252,7 +236,6 @@ def _backbone_run(network: Network, place: tuple[int, int], settings: Settings, 
         "backbone": resolve_backbone(network.spec).text,
         "replicate": replicate,
         "weights": network.weights,
-        **_memory_format(stage),
     }
     if fold:
         hyperparameters |= {"fold": fold, "folds": settings.folds}
@@ -285,7 +268,6 @@ def _fusion_run(
         "end_to_end": spec.end_to_end,
         "partner": "shuffled" if spec.shuffled_partner else "own",
         **{f"method.{name}": value for name, value in spec.module.settings.items()},
-        **(_memory_format(stage) if spec.end_to_end else {}),
     }
     folds = len(parents) // len(group)
     branches = sum(parent.macs for parent in parents)

@@ -26,7 +26,7 @@ from benchmark.engine.schedule import dear_first
 from benchmark.engine.work import prepare_process
 from benchmark.ledger import Record
 from benchmark.plan import Run
-from benchmark.training.backbone import branch_output
+from benchmark.training.backbone import branch_output, prepared
 from benchmark.training.device import peak_memory, synchronise
 from benchmark.training.images import evaluation_batch
 from benchmark.training.workspace import Workspace
@@ -161,11 +161,9 @@ def _try_backbone(name: str, run: Run, workspace: Workspace) -> tuple[float, flo
     macs = run.macs if run.method is None else run.macs / len(run.backbones)
     batch = int(min(run.hyperparameters["batch_size"], max(2, STEP_MACS / (3 * macs))))
     rows = workspace.split(run.seed).train[:batch]
-    network = build_backbone(name, len(workspace.manifest.classes)).to(workspace.device)
-    network = network.to(memory_format=run.memory_format)
+    network = prepared(build_backbone(name, len(workspace.manifest.classes)), workspace.device)
     precision = workspace.settings.precision
-    seen = workspace.network_input(rows)
-    images = seen.contiguous(memory_format=run.memory_format)
+    images = workspace.network_input(rows)
     labels = workspace.labels[torch.from_numpy(rows).to(workspace.device)]
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
 
@@ -182,7 +180,7 @@ def _try_backbone(name: str, run: Run, workspace: Workspace) -> tuple[float, flo
     footprint = measure(network, loss, len(rows))
     network.eval()
     with torch.inference_mode():
-        evaluation = _time_of(lambda: branch_output(network, seen, precision), workspace.device) / len(rows)
+        evaluation = _time_of(lambda: branch_output(network, images, precision), workspace.device) / len(rows)
         pattern = network(images[:1])
     return training, evaluation, footprint, pattern
 

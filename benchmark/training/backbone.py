@@ -19,6 +19,7 @@ from benchmark.training.checkpoint import DamagedError, load_tensors, save_tenso
 from benchmark.training.fit import Outcome, fit
 from benchmark.training.images import evaluation_batch, image_task
 from benchmark.training.resume import execution_of
+from benchmark.training.small_maps import multiply_small_maps
 from benchmark.training.workspace import Workspace, batches_of
 
 OUTPUTS, MAPS = "outputs.safetensors", "maps.safetensors"
@@ -74,7 +75,7 @@ def initial_backbone(run: Run, workspace: Workspace) -> nn.Module:
     network = build_backbone(spec, len(workspace.manifest.classes))
     if run.hyperparameters["weights"]:
         load_weights(network, Path(run.hyperparameters["weights"]))
-    return network.to(workspace.device).to(memory_format=run.memory_format)
+    return prepared(network, workspace.device)
 
 
 def trained_backbone(run_id: str, spec: str, workspace: Workspace) -> nn.Module:
@@ -87,9 +88,12 @@ def trained_backbone(run_id: str, spec: str, workspace: Workspace) -> nn.Module:
 
 
 def _with_weights(spec: str, weights: dict[str, Tensor], workspace: Workspace) -> nn.Module:
-    """Build a backbone with these weights, in the layout that outputs are computed in: it decides how they round."""
-    network = build_with_weights(spec, len(workspace.manifest.classes), weights)
-    return network.to(workspace.device).to(memory_format=torch.channels_last)
+    return prepared(build_with_weights(spec, len(workspace.manifest.classes), weights), workspace.device)
+
+
+def prepared(network: nn.Module, device: str) -> nn.Module:
+    """Bring a backbone to a device, in the layout and with the convolutions that are fast there."""
+    return multiply_small_maps(network.to(device).to(memory_format=torch.channels_last))
 
 
 def verify_weights(experiment: Path, run_id: str) -> None:

@@ -230,7 +230,7 @@ def _initial(run: Run, workspace: Workspace, fold: int = 0) -> tuple[nn.Module, 
 
 def initial_end_to_end(run: Run, workspace: Workspace) -> EndToEnd:
     """Build an end-to-end run's network as it starts: the backbones trained alone, and the fusion module."""
-    backbones = [trained_backbone(i, spec, workspace).to(memory_format=run.memory_format) for i, spec in _parents(run)]
+    backbones = [trained_backbone(i, spec, workspace) for i, spec in _parents(run)]
     dims = [int(backbone.feature_dim) for backbone in backbones]  # type: ignore[arg-type]
     return EndToEnd(backbones, initial_fusion(run, dims, workspace), workspace.settings.precision)
 

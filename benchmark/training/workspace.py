@@ -86,8 +86,7 @@ class Workspace:
         on_device = torch.from_numpy(np.concatenate(order)).to(self.device)
         size, augmentation = self.settings.data.image_size, self.settings.augmentation
         for index in on_device.split([len(batch) for batch in order]):
-            images = augment(self.images[index], size, augmentation, drawn)
-            yield images.contiguous(memory_format=run.memory_format), self.targets[index]
+            yield augment(self.images[index], size, augmentation, drawn), self.targets[index]
 
 
 @lru_cache(maxsize=64)
