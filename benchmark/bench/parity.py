@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from backbones import build_backbone, split_replicate
 from benchmark.bench.plain import PlainTraining
 from benchmark.bench.setup import Setup
 from benchmark.config import UserError
@@ -73,7 +74,10 @@ def _fast(run: Run, setup: Setup) -> float:
 
 def _plain(run: Run, setup: Setup) -> float:
     workspace, stage = setup.workspace, stage_of(run)
-    network = Logits(initial_backbone(run, workspace), "float32")
+    spec, _ = split_replicate(run.backbones[0])
+    plain = build_backbone(spec, len(workspace.manifest.classes)).to(workspace.device)
+    plain.load_state_dict(initial_backbone(run, workspace).state_dict())  # the weights alone, not what makes it fast
+    network = Logits(plain, "float32")
     torch.manual_seed(stream(run.seed, "plain path", run.backbones[0]))
     labels = workspace.labels_of(workspace.split(run.seed))
     best: dict[str, tuple[float, float]] = {}

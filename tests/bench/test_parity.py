@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from benchmark.bench import parity
 from benchmark.bench.setup import Setup
 from benchmark.config import UserError
 from benchmark.statistics.paired import paired_t_test
+from benchmark.training.backbone import initial_backbone
+from benchmark.training.small_maps import SmallMapConv2d
 
 
 @pytest.mark.parametrize("best", [0, 1, 2])
@@ -29,6 +33,22 @@ def test_the_plain_path_reports_the_epoch_that_validation_chose(
     monkeypatch.setattr(parity.PlainTraining, "epochs", lambda *_: epochs)
     run = next(run for run in setup.plan if run.kind == "backbone")
     assert parity._plain(run, setup) == 0.0
+
+
+def test_the_plain_path_starts_from_the_same_weights_with_torchs_convolutions(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[nn.Module] = []
+    labels = setup.workspace.labels_of(setup.workspace.split(0))
+    scores = {name: np.eye(7, dtype=np.float32)[truth] for name, truth in labels.items()}
+    monkeypatch.setattr(parity.PlainTraining, "epochs", lambda _, network, __: seen.append(network) or [scores])
+    run = next(run for run in setup.plan if run.kind == "backbone")
+    parity._plain(run, setup)
+    start = initial_backbone(run, setup.workspace)
+    assert any(isinstance(layer, SmallMapConv2d) for layer in start.modules())
+    assert not any(isinstance(layer, SmallMapConv2d) for layer in seen[0].modules())
+    plain = seen[0].get_submodule("backbone").state_dict()
+    assert all(torch.equal(plain[name], value) for name, value in start.state_dict().items())
 
 
 def test_the_fast_path_reports_the_accuracy_of_its_selected_epoch(setup: Setup) -> None:
