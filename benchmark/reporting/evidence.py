@@ -180,10 +180,10 @@ def _groups_text(groups: Sequence[Group], of: int) -> str:
 def refuse_mixed_settings(ledger: Ledger) -> None:
     """Raise `UserError` that names two runs which differ in what compared runs must share.
 
-    All runs share the data, their size, split and augmentation; all runs of one stage share its optimisation; all
-    runs of one method, and of one backbone, share every setting.
+    All runs share the data, their size, split and augmentation; all runs of one stage share its optimisation, except
+    what tuning chose for a method or backbone; all runs of one method, and of one backbone, share every setting.
     """
-    digest = ledger.experiment["dataset"]["digest"]
+    digest, tuned = ledger.experiment["dataset"]["digest"], ledger.experiment["settings"].get("tuned", {})
     first: dict[Any, Record] = {}
     for record in ledger.records:
         if record.dataset_digest != digest:
@@ -194,7 +194,9 @@ def refuse_mixed_settings(ledger: Ledger) -> None:
         given = record.hyperparameters
         stage = (record.kind == "fusion", bool(given.get("end_to_end")))
         same = record.method or (record.kind, *record.backbones, given.get("fold"))
-        for scope, names in ((None, SHARED), (stage, STAGE), (same, tuple(given))):
+        chosen = tuned.get(record.method or record.backbones[0], {}).get("stage", {})
+        by_stage = [((stage, name), (name,)) for name in STAGE if name not in chosen]
+        for scope, names in ((None, SHARED), *by_stage, (same, tuple(given))):
             other = first.setdefault(scope, record)
             different = [name for name in names if given.get(name) != other.hyperparameters.get(name)]
             if different or (scope == same and given.keys() != other.hyperparameters.keys()):

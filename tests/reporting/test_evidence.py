@@ -12,7 +12,7 @@ import pytest
 from benchmark import cli
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, Record, load_ledger, run_folder
-from benchmark.reporting.evidence import read_evidence
+from benchmark.reporting.evidence import Evidence, read_evidence
 from benchmark.reporting.report import make_table, write_report
 from tests.reporting.drawn import Rule, draw_runs, write_files, write_packed
 
@@ -75,6 +75,29 @@ def test_a_bad_run_is_named_in_one_line(fault: str, tmp_path: Path) -> None:
         read_evidence(load_ledger(write_files(tmp_path / "bad", SMALL, runs)))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_tuning_may_give_a_method_an_optimisation_of_its_own_and_no_other(place: int, tmp_path: Path) -> None:
+    """Be the tuned method's runs the first of their stage or the last."""
+    tuned = SMALL.methods[place]
+    runs = [
+        (setting(record, learning_rate=9e-4, weight_decay=0.1) if record.method == tuned else record, table)
+        for record, table in draw_runs(SMALL)
+    ]
+    folder = write_files(tmp_path / "tuned", SMALL, runs)
+    with pytest.raises(UserError, match=r"different settings \(learning_rate\)"):
+        read_evidence(load_ledger(folder))
+
+    def evidence_where(stage: dict[str, float]) -> Evidence:
+        ledger = load_ledger(folder)
+        values = {tuned: {"settings": {}, "stage": stage}}
+        experiment = {**ledger.experiment, "settings": {**ledger.experiment["settings"], "tuned": values}}
+        return read_evidence(replace(ledger, experiment=experiment))
+
+    assert tuned in evidence_where({"learning_rate": 9e-4, "weight_decay": 0.1}).methods
+    with pytest.raises(UserError, match=r"different settings \(weight_decay\)"):
+        evidence_where({"learning_rate": 9e-4})
 
 
 def test_truncated_predictions(tmp_path: Path) -> None:
