@@ -76,7 +76,7 @@ def _record_of(run: Run, outcome: Outcome, seconds: float, workspace: Workspace)
         macs=run.macs,
         seconds=seconds,
         device=_device_name(workspace.device),
-        environment={**environment(), **_micro_batches(run, workspace)},
+        environment={**environment(), **_compiled(outcome), **_micro_batches(run, workspace)},
         titles=run.titles,
         batch_dependent=run.batch_dependent,
         milliseconds=milliseconds_per_image(run, workspace),
@@ -101,6 +101,10 @@ def train(run: Run, workspace: Workspace) -> Outcome:
         # Here the failed step's tensors are gone with its exception.
         torch.cuda.empty_cache()
         workspace.micro_batches[run.run_id] = max(SMALLEST_MICRO_BATCH, size // 2)
+
+
+def _compiled(outcome: Outcome) -> dict[str, str]:
+    return {"compiled": "yes"} if outcome.compiled else {}
 
 
 def _micro_batches(run: Run, workspace: Workspace) -> dict[str, object]:
