@@ -6,6 +6,7 @@ measured is handed on part by part, so that a bench that is cut off keeps what i
 
 from __future__ import annotations
 
+import logging
 import math
 import subprocess
 import time
@@ -177,18 +178,18 @@ def _driver() -> str:
 def training(cell: Cell, workspace: Workspace, place: Place) -> None:
     """Train as the engine would, an epoch a turn; a failure is the result of every turn after it."""
     try:
-        workspace = replace(workspace, device=place.device, checkpoint_seconds=math.inf)
-        if cell.compiled:
-            workspace = replace(workspace, compiled=True)
+        workspace = replace(workspace, device=place.device, checkpoint_seconds=math.inf, compiled=cell.compiled)
         if place.device.startswith("cuda"):
             torch.cuda.reset_peak_memory_stats(place.device)
-        task = _Clock(cell.run, workspace, place).task
+        clock = _Clock(cell.run, workspace, place)
+        logging.getLogger("benchmark.training").addHandler(clock)
         endless = stage_of(cell.run).model_copy(update={"epochs": 10**6})
-        fit(_network(cell, workspace), task, endless, execution_of(cell.run, workspace))
+        fit(_network(cell, workspace), clock.task, endless, execution_of(cell.run, workspace))
     except Exception as error:  # what cannot be measured must not end the rest
         while True:
             place.turn({"error": f"{type(error).__name__}: {error}"})
     finally:
+        logging.getLogger("benchmark.training").handlers.clear()
         if cell.compiled:
             torch.compiler.reset()
 
@@ -202,16 +203,26 @@ def _network(cell: Cell, workspace: Workspace) -> nn.Module:
     return EndToEnd(backbones, initial_fusion(cell.run, dims, workspace), precision)
 
 
-class _Clock:
-    """A task that takes turns: every epoch but the first ones begins with a turn and is timed."""
+class _Clock(logging.Handler):
+    """A task that takes turns: every epoch but the first ones begins with a turn and is timed.
+
+    `start` is the time until the first epoch of training has ended, with whatever was compiled for it; `notes` are
+    what training warned of, as of steps that it does not compile.
+    """
 
     def __init__(self, run: Run, workspace: Workspace, place: Place) -> None:
+        super().__init__(logging.WARNING)
         self.inner = image_task(run, workspace, int(run.hyperparameters["batch_size"]) if run.parents else None)
         self.place, split = place, workspace.split(run.seed)
         self.images, self.looked_at = len(split.train), len(split.validation) + len(split.test)
-        self.begun = 0.0
-        self.result: dict[str, float] = {}
+        self.made = self.begun = time.perf_counter()
+        self.result: dict[str, Any] = {}
+        self.notes: list[str] = []
         self.task = replace(self.inner, batches=self.batches, evaluate=self.evaluate)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep what training warns of."""
+        self.notes.append(record.getMessage())
 
     def batches(self, epoch: int) -> Iterable[tuple[Any, Tensor]]:
         """Wait for the turn, then give the epoch's batches."""
@@ -227,10 +238,11 @@ class _Clock:
         scores = self.inner.evaluate(network)
         ended = time.perf_counter()
         self.result = {
-            "first_epoch": self.result.get("first_epoch", trained - self.begun),
+            "start": self.result.get("start", trained - self.made),
             "training": self.images / (trained - self.begun),
             "evaluation": self.looked_at / (ended - trained),
             "memory": peak_memory(self.place.device),
+            **({"notes": self.notes} if self.notes else {}),
         }
         return scores
 

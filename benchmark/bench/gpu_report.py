@@ -24,7 +24,7 @@ def gpu_page(found: dict[str, Any], settings: Settings) -> str:
         f"Measured peak: {peak / 1e12:.1f} TFLOP/s, the bfloat16 product of two matrices of {machine['matrix']} rows. "
         f"Synthetic {settings.data.image_size} px images (noise), on the device as uint8; a training step is "
         f"augmentation, forward, backward and Adam in {settings.precision}, counted as {PASSES * FLOP} FLOP for each "
-        "multiply-add of a forward pass."
+        "multiply-add of a forward pass. Start is the time until the first epoch of training ended, compiling included."
     )
     tables = [_trainings(found, peak), head_rows(found["heads"]), _hours(found, settings)]
     return joined([head, *(as_table(list(rows)) for rows in tables)])
@@ -52,7 +52,8 @@ def _trainings(found: dict[str, Any], peak: float) -> Iterator[dict[str, str]]:
                 "Share of peak": f"{PASSES * FLOP * cell['macs'] * rate / peak:.1%}",
                 "Evaluation images/s": f"{statistics.median(rates(cell, int(count), 'evaluation')):.0f}",
                 "GB, all together": f"{sum(place['memory'] for place in places) / 1e9:.1f}",
-                "First epoch, s": f"{max(place['first_epoch'] for place in places):.1f}",
+                "Start, s": f"{max(place['start'] for place in places):.1f}",
+                **({"Notes": places[0]["notes"][0]} if "notes" in places[0] else {}),
             }
 
 

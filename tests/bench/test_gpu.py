@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from benchmark.bench.gpu import GpuPlan, measure_gpu
+from benchmark.bench.gpu import CLASSES, Cell, GpuPlan, _place_to_work, measure_gpu, training
 from benchmark.bench.gpu_report import gpu_page
+from benchmark.bench.sides import Place
 from benchmark.config import load_config
+from benchmark.plan import make_plan
+from benchmark.training import step
 from tests.conftest import NARROW
 
 STAGE = {f"{stage}.batch_size": 8 for stage in ("backbone_stage", "fusion_stage", "joint_stage")}
@@ -58,7 +61,7 @@ def test_a_turn_is_an_epoch_of_training_and_evaluation_in_each_process(parts: li
         for place in (place for turns in cell["turns"].values() for turn in turns for place in turn):
             assert place["training"] > 0
             assert place["evaluation"] > place["training"]  # it does a third of the work
-            assert place["first_epoch"] > 0
+            assert place["start"] > 0
     assert cells[2]["macs"] > cells[0]["macs"] + cells[1]["macs"]
 
 
@@ -74,6 +77,25 @@ def test_the_page_of_a_bench_that_was_cut_off_has_what_was_measured(parts: list[
     assert NARROW[0] not in gpu_page(parts[0], SETTINGS)
     assert NARROW[0] in gpu_page(parts[1], SETTINGS)
     assert "Hours of paper on RAF-DB, 2 seeds, extrapolated" in gpu_page(parts[-1], SETTINGS)
+
+
+def test_steps_that_are_not_compiled_after_all_are_told(
+    parts: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step, "_disagreement", lambda *_: "planted")
+    results: list[dict[str, Any]] = []
+
+    def turn(result: dict[str, Any]) -> None:
+        results.append(result)
+        raise KeyboardInterrupt
+
+    small, workspace = _place_to_work(GpuPlan(SETTINGS, "cpu", steps=12), tmp_path)
+    run = make_plan(small, workspace.dataset_digest, CLASSES, 96)[0]
+    with pytest.raises(KeyboardInterrupt):
+        training(Cell(run, (), compiled=True), workspace, Place(0, 1, "cpu", turn))
+    assert results[0]["notes"] == ["Logits is trained without torch.compile: planted"]
+    cell = {**parts[1]["cells"][0], "compiled": True, "turns": {"1": [results]}}
+    assert "without torch.compile: planted" in gpu_page({**parts[1], "cells": [cell]}, SETTINGS)
 
 
 def test_a_training_that_fails_is_told_and_ends_nothing(tmp_path: Path) -> None:

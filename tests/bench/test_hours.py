@@ -22,7 +22,7 @@ def settings() -> Settings:
 
 def cell(name: str, factor: float, *, compiled: bool = False) -> dict[str, Any]:
     """A training at `factor` times 100 and 400 images a second alone, and half as many in each of two processes."""
-    alone = {"training": 100 * factor, "evaluation": 400 * factor, "memory": 2 * 10**9, "first_epoch": 9.0}
+    alone = {"training": 100 * factor, "evaluation": 400 * factor, "memory": 2 * 10**9, "start": 9.0}
     half = {**alone, "training": 50 * factor, "evaluation": 200 * factor}
     turns = {"1": [[alone]] * 3, "2": [[half, half]] * 3}
     return {"name": name, "compiled": compiled, "batch": 48, "macs": 10**9, "turns": turns}
