@@ -44,7 +44,7 @@ class Team:
         self.processes, self.lines = [], []
         for number, device in enumerate(devices):
             here, there = context.Pipe()
-            process = context.Process(target=_serve, args=(there, (number, len(devices), device), threads), daemon=True)
+            process = context.Process(target=_serve, args=(there, (number, len(devices), device), threads))
             process.start()
             there.close()  # so that the line ends when the process does
             self.processes.append(process)
