@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones import build_backbone
@@ -35,8 +36,10 @@ def test_a_weight_with_as_many_rows_as_the_batch_has_images_is_no_image() -> Non
 def test_without_arithmetic_a_backbone_is_counted_as_with_it(precision: str) -> None:
     network = prepared(build_backbone(NARROW[0], 7), "cpu")
     found = footprint_of(network, 48, precision)
-    images = torch.rand(2, 3, 48, 48)
-    assert found == measure(network, lambda: branch_output(network, images, precision).logits.logsumexp(1).sum(), 2)
+    images, labels = torch.rand(2, 3, 48, 48), torch.zeros(2, dtype=torch.long)
+    assert found == measure(
+        network, lambda: F.cross_entropy(branch_output(network, images, precision).logits, labels), 2
+    )
 
 
 def test_networks_that_learn_together_hold_what_both_keep() -> None:
