@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.progress import track
 
@@ -21,6 +20,7 @@ from benchmark.ledger import Ledger, Record, load_ledger
 from benchmark.plan import Run, stream
 from benchmark.training import environment, train
 from benchmark.training.backbone import LostWeightsError, has_weights
+from benchmark.training.device import set_up_torch
 from benchmark.training.workspace import Workspace
 
 IDENTICAL, CLOSE, DIFFERENT = "identical", "within tolerance", "different"
@@ -57,8 +57,7 @@ def repeat_sample(runs: Sequence[Run], count: int, workspace: Workspace) -> list
     runs = [run for run in runs if all(has_weights(workspace.experiment, parent) for parent in run.parents)]
     if not runs:
         raise UserError("no finished run to repeat; let `ferfuse reproduce` run")
-    if workspace.device == "cpu":
-        torch.set_num_threads(1)  # as in training, so that a repeated run is the same run
+    set_up_torch(workspace.device)  # as in training, so that a repeated run is the same run
     ledger = load_ledger(workspace.experiment)
     records = {record.run_id: record for record in ledger.records}
     chosen = track(draw_sample(runs, count), "Repeating", console=Console(stderr=True))

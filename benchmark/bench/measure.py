@@ -14,7 +14,7 @@ from benchmark.bench.report import describe
 from benchmark.bench.setup import Setup
 from benchmark.bench.sides import compare
 from benchmark.config import Settings
-from benchmark.engine.experiment import choose_device
+from benchmark.engine.devices import choose_device
 from benchmark.engine.local import worker_devices
 from fusion_methods import resolve_fusion
 
