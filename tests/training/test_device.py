@@ -15,12 +15,12 @@ def test_float32_is_not_rounded_to_tf32_and_the_fastest_kernels_are_looked_for(m
     assert torch.backends.cudnn.benchmark is True
 
 
-def test_kernels_are_not_chosen_by_their_time_where_the_same_bits_are_asked_for(
+def test_no_kernel_is_chosen_by_its_time_where_bits_must_repeat(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
         set_up_torch("cuda", deterministic=True)
         assert torch.are_deterministic_algorithms_enabled()
