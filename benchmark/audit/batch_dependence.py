@@ -19,7 +19,8 @@ from rich.progress import track
 from benchmark.config import UserError, nearest
 from benchmark.ledger import read_audit, write_json
 from benchmark.plan import Run, stream
-from benchmark.training.fusion import Predict, trained_predictor
+from benchmark.training.fusion import Predict
+from benchmark.training.predict import trained_predictor
 from benchmark.training.workspace import Workspace
 from fusion_methods import resolve_fusion
 
