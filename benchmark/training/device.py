@@ -12,6 +12,11 @@ def device_name(device: str) -> str:
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
 
 
+def full_float32() -> None:
+    """Have convolutions of float32 computed in float32: cuDNN takes TF32, of 11 binary digits, where it may."""
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def synchronise(device: str) -> None:
     """Wait until the device has done all that it was given, so that a clock can be read."""
     if device.startswith("cuda"):
