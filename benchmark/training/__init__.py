@@ -80,7 +80,7 @@ def _record_of(run: Run, outcome: Outcome, seconds: float, workspace: Workspace)
         macs=run.macs,
         seconds=seconds,
         device=device_name(workspace.device),
-        environment={**environment(), **_micro_batches(run, workspace)},
+        environment={**environment(), **_compiled(outcome), **_micro_batches(run, workspace)},
         titles=run.titles,
         batch_dependent=run.batch_dependent,
         milliseconds=milliseconds_per_image(run, workspace),
@@ -111,6 +111,10 @@ def recall_micro_batch(record: Record, workspace: Workspace) -> None:
     """Have a finished run trained again in the micro-batches that its record names."""
     if size := record.environment.get("micro_batch"):
         workspace.micro_batches[record.run_id] = int(size)
+
+
+def _compiled(outcome: Outcome) -> dict[str, str]:
+    return {"compiled": "yes"} if outcome.compiled else {}
 
 
 def _micro_batches(run: Run, workspace: Workspace) -> dict[str, object]:

@@ -23,6 +23,7 @@ from benchmark.training.fit import Execution, Learning
 from benchmark.training.workspace import Workspace
 
 CHECKPOINT = "checkpoint.safetensors"
+LARGEST_SHARE = 0.01  # of the time, for writing checkpoints
 
 
 def checkpoint_path(experiment: Path, run_id: str) -> Path:
@@ -40,11 +41,18 @@ def execution_of(run: Run, workspace: Workspace) -> Execution:
         "micro_batch": micro_batch,
     }
     path = checkpoint_path(workspace.experiment, run.run_id)
-    return Execution(EpochCheckpoint(path, workspace.checkpoint_seconds, identity), micro_batch)
+    on_images = run.stage in ("backbone", "joint")
+    return Execution(
+        EpochCheckpoint(path, workspace.checkpoint_seconds, identity),
+        micro_batch,
+        workspace.settings.precision if workspace.compiled and on_images else None,
+    )
 
 
 class EpochCheckpoint:
     """Keep a stage in one file, at most every so many seconds, so that short runs pay nothing.
+
+    Writing takes at most a hundredth of the time, unless a stage is to be kept after every epoch (`seconds_apart` 0).
 
     A file that is damaged, or that other code, another torch or another kind of device left, is not used.
     """
@@ -53,6 +61,7 @@ class EpochCheckpoint:
         self.path, self.seconds_apart = path, seconds_apart
         self.identity = json.dumps(identity, sort_keys=True)
         self.started = self.last = time.monotonic()
+        self.took = 0.0
 
     def restore(self, learning: Learning) -> None:
         """Set a stage to the epoch that is kept."""
@@ -65,12 +74,14 @@ class EpochCheckpoint:
 
     def offer(self, learning: Learning) -> None:
         """Write a stage to the file, if the last time is long enough ago."""
-        if time.monotonic() - self.last < self.seconds_apart:
+        now = time.monotonic()
+        if self.seconds_apart and now - self.last < max(self.seconds_apart, self.took / LARGEST_SHARE):
             return
-        seconds = learning.outcome.seconds_before + time.monotonic() - self.started
+        seconds = learning.outcome.seconds_before + now - self.started
         state = json.dumps({**_state(learning), "seconds": seconds})
         save_tensors(dict(_tensors(learning)), self.path, {"identity": self.identity, "state": state})
         self.last = time.monotonic()
+        self.took = self.last - now
 
 
 def _tensors(learning: Learning) -> Iterator[tuple[str, Tensor]]:

@@ -26,13 +26,13 @@ from benchmark.training.fit import (
     DivergedError,
     Outcome,
     Scores,
-    classes_of,
     epoch_scores,
     keep_epoch,
     optimizer_of,
     rules_that_take,
 )
 from benchmark.training.fusion import WEIGHTS, StoredOutputs, initial_fusion
+from benchmark.training.step import classes_of
 from benchmark.training.workspace import Workspace, epoch_order
 
 Member = tuple[Run, StoredOutputs, nn.Module]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmark.config import Settings
-from benchmark.data.augmentation import augment, to_network_input
+from benchmark.data.augmentation import augment, draw_changes, to_network_input
 from benchmark.data.manifest import Manifest
 from benchmark.data.splits import Split, cut_folds, split_rows
 from benchmark.plan import Run, stream
@@ -32,6 +32,7 @@ class Workspace:
         code: digest of the code, so that no run begun with one version is continued with another.
         checkpoint_seconds: training time between two checkpoints of a run, at least.
         micro_batches: images at a time, by run id, for runs whose batch the device's memory does not hold.
+        compiled: whether steps on images are compiled by torch.
     """
 
     settings: Settings
@@ -43,6 +44,7 @@ class Workspace:
     code: str = ""
     checkpoint_seconds: float = 20.0
     micro_batches: dict[str, int] = field(default_factory=dict)
+    compiled: bool = False
 
     @cached_property
     def images(self) -> Tensor:
@@ -75,18 +77,29 @@ class Workspace:
         labels = self.manifest.labels
         return {"validation": labels[split.validation], "test": labels[split.test]}
 
-    def network_input(self, rows: np.ndarray) -> Tensor:
+    def on_device(self, rows: np.ndarray) -> Tensor:
+        """Copy row numbers to the device, where they index images, labels and outputs without a wait."""
+        return torch.from_numpy(rows).to(self.device)
+
+    def network_input(self, rows: np.ndarray | Tensor) -> Tensor:
         """Return images as networks see them in evaluation, (B, 3, H, W)."""
-        return to_network_input(self.images[torch.from_numpy(rows)], self.settings.data.image_size)
+        index = rows if isinstance(rows, Tensor) else self.on_device(rows)
+        return to_network_input(self.images[index], self.settings.data.image_size)
 
     def image_batches(self, run: Run, rows: np.ndarray, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield an epoch's augmented images and targets in the order that all methods of a seed share."""
-        drawn = torch.Generator().manual_seed(stream(run.seed, "augmentation", run.stage, str(epoch)))
+        """Yield an epoch's augmented images and targets in the order that all methods of a seed share.
+
+        The order and all that augmentation draws go to the device once an epoch, so that no step waits for a copy.
+        """
         order = epoch_order(run, rows, epoch)
-        on_device = torch.from_numpy(np.concatenate(order)).to(self.device)
-        size, augmentation = self.settings.data.image_size, self.settings.augmentation
-        for index in on_device.split([len(batch) for batch in order]):
-            yield augment(self.images[index], size, augmentation, drawn), self.targets[index]
+        sizes = [len(batch) for batch in order]
+        settings = self.settings.augmentation
+        generator = torch.Generator().manual_seed(stream(run.seed, "augmentation", run.stage, str(epoch)))
+        changes = draw_changes(sizes, settings, generator).to(self.device)
+        indices = self.on_device(np.concatenate(order)).split(sizes)
+        size, rotated = self.settings.data.image_size, bool(settings.rotate)
+        for index, own in zip(indices, changes.split(sizes), strict=True):
+            yield augment(self.images[index], size, own, rotated=rotated), self.targets[index]
 
 
 @lru_cache(maxsize=64)

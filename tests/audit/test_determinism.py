@@ -62,7 +62,7 @@ def test_a_sample_has_every_stage_and_is_the_same_every_time() -> None:
     assert len(draw_sample(plan, 1000)) == len(plan)
 
 
-GPU = {"device": "NVIDIA H200", "deterministic": None}
+GPU = {"device": "NVIDIA H200", "deterministic": None, "compiled": None}
 FIXED = {**GPU, "deterministic": "yes"}
 CPU = {**GPU, "device": "cpu"}
 SCORES = np.tile(np.array([[0, 3]], dtype=np.float32), (9, 1))  # one validation and eight test images, all of class 1
@@ -96,6 +96,7 @@ def seeds(tmp_path: Path) -> Ledger:
         (FIXED, FIXED, "stored", SCORES + 2**-20, NONDETERMINISTIC),  # it may have been one of a stack
         (FIXED, GPU, "joint", SCORES + 2**-20, NONDETERMINISTIC),
         (CPU, GPU, "joint", SCORES + 2**-20, NONDETERMINISTIC),
+        ({**CPU, "compiled": "yes"}, CPU, "joint", SCORES + 2**-20, NONDETERMINISTIC),
         (GPU, GPU, "joint", with_others(3), NONDETERMINISTIC),
         (GPU, GPU, "joint", with_others(5), DIFFERENT),  # more than twice the 2 of 8 that other seeds change
     ],
