@@ -80,7 +80,7 @@ def plan(
         typer.echo(
             f"about {_duration(expected['seconds'])} and {expected['memory'] / 1e9:.1f} GB with {expected['workers']} "
             f"worker{'s' if expected['workers'] > 1 else ''} on {expected['device']}, an estimate: "
-            f"{_basis(expected['calibrated'], left)}"
+            f"{_basis(expected['calibrated'], left)}; weights will take {expected['disk'] / 1e9:.1f} GB of disk"
         )
 
 

@@ -40,11 +40,13 @@ STEPS = 3
 class Estimate:
     """What is to be expected: seconds until the last run ends, and the most bytes that all workers hold together.
 
-    `calibrated` is how many runs were estimated from calibration, the others from runs like them in the ledger.
+    `disk` is what the weights that the runs leave will take, in bytes. `calibrated` is how many runs were estimated
+    from calibration, the others from runs like them in the ledger.
     """
 
     seconds: float
     memory: int
+    disk: int
     calibrated: int
 
 
@@ -93,7 +95,12 @@ def estimate(
         alike = known.get((run.method, run.backbones, run.kind))
         calibrated += alike is None
         times.append(statistics.fmean(alike) if alike else _seconds(run, rates, workspace))
-    return Estimate(_makespan(times, workers), round(sum(memory)), calibrated)
+    return Estimate(_makespan(times, workers), round(sum(memory)), weights_on_disk(runs), calibrated)
+
+
+def weights_on_disk(runs: Sequence[Run]) -> int:
+    """Return the bytes of float32 weights that backbones and end-to-end runs leave; other heads' are no matter."""
+    return sum(4 * run.parameters for run in runs if run.stage in ("backbone", "joint"))
 
 
 def _makespan(times: Sequence[float], workers: int) -> float:

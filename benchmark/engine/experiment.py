@@ -196,22 +196,23 @@ def finished_runs(request: Request) -> tuple[list[Run], Workspace]:
     return runs, _open_workspace(request, manifest, digest)
 
 
-def keep_end_to_end_weights(
-    results_dir: Path, experiment: str, data_dir: Path, run_id: str, plugins: tuple[Path, ...]
-) -> None:
-    """Train an end-to-end run again, which gives the same network, and keep its weights this time.
+def restore_weights(request: Request, record: Record) -> None:
+    """Make sure that the weights of a finished end-to-end run are there: where they are not, it is trained again.
 
     Raises:
         UserError: the data or the plug-ins are not those that it was trained with.
     """
-    from benchmark.training.fusion import keep_weights
+    from benchmark.engine.work import prepare_process
+    from benchmark.training.predict import kept_weights
 
-    request = finished_request(results_dir, experiment, data_dir, "cpu", plugins)
     runs, workspace = finished_runs(request)
-    found = next((run for run in runs if run.run_id == run_id), None)
+    found = next((run for run in runs if run.run_id == record.run_id), None)
     if found is None:
-        raise UserError(f"run {run_id} cannot be repeated with this code and these plug-ins; choose another by --run")
-    keep_weights(found, workspace)
+        raise UserError(
+            f"run {record.run_id} cannot be repeated with this code and these plug-ins; choose another by --run"
+        )
+    prepare_process(workspace.device, record.environment.get("deterministic") == "yes", request.plugins)
+    kept_weights(found, workspace)
 
 
 def _open_workspace(request: Request, manifest: Manifest, digest: str) -> Workspace:

@@ -16,6 +16,7 @@ from benchmark.ledger import Record, is_finished, read_record, write_run
 from benchmark.plan import Run
 from benchmark.statistics.metrics import all_metrics
 from benchmark.training.backbone import train_backbone
+from benchmark.training.device import device_name
 from benchmark.training.fit import BatchTooLargeError, Outcome
 from benchmark.training.fusion import train_cross_fitted, train_end_to_end, train_on_stored_outputs
 from benchmark.training.latency import milliseconds_per_image
@@ -37,13 +38,16 @@ STAGES: dict[str, Callable[[Run, Workspace], Outcome]] = {
 def execute(run: Run, workspace: Workspace) -> Record:
     """Do one run and write it to the ledger; returns the record.
 
-    A run that is in the ledger already is done for what it leaves beside, its weights; the record stays.
+    A run that is in the ledger already is done for what it leaves beside, its weights, in the micro-batches of the
+    first time; the record stays.
     """
     started = time.perf_counter()
-    outcome = train(run, workspace)
-    if is_finished(workspace.experiment, run.run_id):
+    finished = is_finished(workspace.experiment, run.run_id)
+    if finished:
         record = read_record(workspace.experiment, run.run_id)
-    else:
+        recall_micro_batch(record, workspace)
+    outcome = train(run, workspace)
+    if not finished:
         seconds = round(outcome.seconds_before + time.perf_counter() - started, 3)
         record = leave_record(run, outcome, seconds, workspace)
     checkpoint_path(workspace.experiment, run.run_id).unlink(missing_ok=True)
@@ -75,7 +79,7 @@ def _record_of(run: Run, outcome: Outcome, seconds: float, workspace: Workspace)
         parameters=run.parameters,
         macs=run.macs,
         seconds=seconds,
-        device=_device_name(workspace.device),
+        device=device_name(workspace.device),
         environment={**environment(), **_compiled(outcome), **_micro_batches(run, workspace)},
         titles=run.titles,
         batch_dependent=run.batch_dependent,
@@ -101,6 +105,12 @@ def train(run: Run, workspace: Workspace) -> Outcome:
         # Here the failed step's tensors are gone with its exception.
         torch.cuda.empty_cache()
         workspace.micro_batches[run.run_id] = max(SMALLEST_MICRO_BATCH, size // 2)
+
+
+def recall_micro_batch(record: Record, workspace: Workspace) -> None:
+    """Have a finished run trained again in the micro-batches that its record names."""
+    if size := record.environment.get("micro_batch"):
+        workspace.micro_batches[record.run_id] = int(size)
 
 
 def _compiled(outcome: Outcome) -> dict[str, str]:
@@ -143,7 +153,3 @@ def _predictions(outcome: Outcome, workspace: Workspace, seed: int) -> pd.DataFr
             frame[f"logit_{column}"] = logits[:, column].astype(np.float32)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
-
-
-def _device_name(device: str) -> str:
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"

@@ -26,6 +26,11 @@ def set_up_torch(device: str, *, deterministic: bool = False) -> None:
     torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
 
 
+def device_name(device: str) -> str:
+    """Return what a record calls a device: a GPU by its model."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
+
+
 def synchronise(device: str) -> None:
     """Wait until the device has done all that it was given, so that a clock can be read."""
     if device.startswith("cuda"):

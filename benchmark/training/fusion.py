@@ -16,10 +16,10 @@ from benchmark.plan import Run, stream
 from benchmark.trained import END_TO_END_WEIGHTS, module_settings
 from benchmark.trained import FUSION_WEIGHTS as WEIGHTS
 from benchmark.training.backbone import branch_output, stored_outputs, trained_backbone
-from benchmark.training.checkpoint import DamagedError, load_tensors, save_tensors, stage_of
+from benchmark.training.checkpoint import save_tensors, stage_of
 from benchmark.training.fit import Batches, Outcome, Scores, Task, fit
 from benchmark.training.images import image_task, predict_images
-from benchmark.training.resume import checkpoint_path, execution_of
+from benchmark.training.resume import execution_of
 from benchmark.training.workspace import Workspace, batches_of, epoch_order
 from fusion_methods import build_method
 
@@ -163,49 +163,27 @@ def train_cross_fitted(run: Run, workspace: Workspace) -> Outcome:
 
 
 def train_end_to_end(run: Run, workspace: Workspace) -> Outcome:
-    """Train backbones and fusion method together, the backbones starting from their stage-1 weights."""
+    """Train backbones and fusion method together, the backbones starting from their stage-1 weights.
+
+    The selected weights are left as an artifact, as large as the backbones; whoever asks the run again reads them.
+    """
     network = initial_end_to_end(run, workspace)
     task = image_task(run, workspace, int(run.hyperparameters["batch_size"]))
-    return fit(network, task, stage_of(run), execution_of(run, workspace))
+    outcome = fit(network, task, stage_of(run), execution_of(run, workspace))
+    save_tensors(outcome.state, artifact_folder(workspace.experiment, run.run_id) / END_TO_END_WEIGHTS)
+    return outcome
 
 
-def keep_weights(run: Run, workspace: Workspace) -> None:
-    """Leave the weights of an end-to-end run as an artifact, unless they are there: it is trained again."""
-    path = artifact_folder(workspace.experiment, run.run_id) / END_TO_END_WEIGHTS
-    if not path.is_file():
-        save_tensors(train_end_to_end(run, workspace).state, path)
-
-
-def trained_predictor(run: Run, workspace: Workspace) -> Predict:
-    """Return how a finished fusion run scores images: (rows, batch size) -> (N, C), in evaluation mode.
-
-    A method on stored outputs is read from its weights. An end-to-end run keeps none, being as large as its backbones;
-    it is repeated, which gives the same network.
-    """
+def initial_predictor(run: Run, workspace: Workspace) -> tuple[nn.Module, Predict]:
+    """Return a fusion run's network as it starts, and how it scores images: (rows, batch size) -> (N, C)."""
     if run.stage == "joint":
         joint = initial_end_to_end(run, workspace)
-        task = image_task(run, workspace, int(run.hyperparameters["batch_size"]))
-        joint.load_state_dict(fit(joint, task, stage_of(run)).state)
-        return lambda rows, batch: predict_images(joint.eval(), workspace, rows, batch)
+        return joint, lambda rows, batch: predict_images(joint.eval(), workspace, rows, batch)
     if run.stage == "cross-fitted":
         copies, by_fold = _initial_cross_fitted(run, workspace)
-        if any(True for _ in copies.parameters()):
-            copies.load_state_dict(_kept_weights(run, workspace, train_cross_fitted))
-        return lambda rows, batch: copies.predict(by_fold, rows, batch)
+        return copies, lambda rows, batch: copies.predict(by_fold, rows, batch)
     network, outputs = _initial(run, workspace)
-    if any(True for _ in network.parameters()):
-        network.load_state_dict(_kept_weights(run, workspace, train_on_stored_outputs))
-    return lambda rows, batch: outputs.predict(network, rows, batch)
-
-
-def _kept_weights(run: Run, workspace: Workspace, train: Callable[[Run, Workspace], Outcome]) -> dict[str, Tensor]:
-    """Read the weights that a run left; where they are missing or damaged, the run is repeated."""
-    try:
-        return load_tensors(artifact_folder(workspace.experiment, run.run_id) / WEIGHTS)
-    except DamagedError:
-        state = train(run, workspace).state
-        checkpoint_path(workspace.experiment, run.run_id).unlink(missing_ok=True)
-        return state
+    return network, lambda rows, batch: outputs.predict(network, rows, batch)
 
 
 def initial_fusion(run: Run, feature_dims: Sequence[int], workspace: Workspace) -> nn.Module:

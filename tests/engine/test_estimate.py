@@ -103,3 +103,10 @@ def test_memory_is_that_of_the_dearest_runs_that_can_be_side_by_side(
     assert estimate(runs, [], workspace, 2, ()).memory == two_dearest
     workspace.micro_batches[joint.run_id] = 1
     assert estimate([joint], [], workspace, 1, ()).memory < needs[joint.run_id]
+
+
+def test_disk_is_that_of_the_weights_that_backbones_and_end_to_end_runs_leave(plan: dict[str, Run]) -> None:
+    one, other = (plan[f"{name} · seed 0"].parameters for name in ("resnet18", "vgg11"))
+    joint = plan["joint · resnet18+vgg11 · seed 0"]
+    assert one + other < joint.parameters < 1.05 * (one + other)
+    assert estimating.weights_on_disk(list(plan.values())) == 4 * (one + other + joint.parameters)
