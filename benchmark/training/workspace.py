@@ -32,6 +32,7 @@ class Workspace:
         code: digest of the code, so that no run begun with one version is continued with another.
         checkpoint_seconds: training time between two checkpoints of a run, at least.
         micro_batches: images at a time, by run id, for runs whose batch the device's memory does not hold.
+        alone: ids of runs that failed when they were trained as one with others.
     """
 
     settings: Settings
@@ -43,6 +44,7 @@ class Workspace:
     code: str = ""
     checkpoint_seconds: float = 20.0
     micro_batches: dict[str, int] = field(default_factory=dict)
+    alone: set[str] = field(default_factory=set)
 
     @cached_property
     def images(self) -> Tensor:
