@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.dropout import _DropoutNd
 
 from backbones import BranchOutput
@@ -37,6 +39,7 @@ from benchmark.training.fusion import WEIGHTS, StoredOutputs, initial_fusion
 from benchmark.training.workspace import Workspace, epoch_order
 
 Member = tuple[Run, StoredOutputs, nn.Module]
+LOSES_LOG_SUM_EXP = torch.__version__ < "2.14"  # which attention's fused kernels need backward, under `torch.vmap`
 LARGEST_GAP = 0.01  # of the scores' spread, between a stack and its heads before training; rounding stays far below
 
 
@@ -117,7 +120,8 @@ class Stack(nn.Module):
 
     def forward(self, branches: Sequence[BranchOutput]) -> Tensor:
         weights = dict(zip(self.names, self.weights, strict=True))
-        return self.score_all(weights, [b.features for b in branches], [b.logits for b in branches])
+        with sdpa_kernel(SDPBackend.MATH) if LOSES_LOG_SUM_EXP else nullcontext():
+            return self.score_all(weights, [b.features for b in branches], [b.logits for b in branches])
 
     def state_of(self, place: int) -> dict[str, Tensor]:
         """Return the weights of one head, on the CPU."""

@@ -150,6 +150,23 @@ def test_heads_of_splits_of_another_size_make_another_stack(tmp_path: Path) -> N
         assert_as_alone(members, workspace)
 
 
+@pytest.mark.parametrize("loses", [False, True])
+def test_a_torch_whose_kernels_lose_the_log_sum_exp_attends_by_the_formula(
+    loses: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enabled = []
+
+    class Attending(awkward_heads.Head):
+        def change(self, x: torch.Tensor) -> torch.Tensor:
+            enabled.append((torch.backends.cuda.mem_efficient_sdp_enabled(), torch.backends.cuda.math_sdp_enabled()))
+            return x
+
+    monkeypatch.setattr(stacked, "LOSES_LOG_SUM_EXP", loses)
+    branches = [BranchOutput(torch.rand(2, 6, 4), torch.rand(2, 6, 3))]
+    assert Stack([Attending((4,), 3) for _ in range(2)])(branches).shape == (2, 6, 3)
+    assert enabled == [(not loses, True)]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_stack_on_a_gpu_gives_what_separate_training_gives(
     place: tuple[list[Run], Workspace],
