@@ -58,7 +58,12 @@ def _done_or_do(run: Run, workspace: Workspace) -> Outcome:
     except Exception as error:  # the reason is kept, the other runs go on
         if isinstance(error, OSError) and storage_fault(error):
             raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON]
+        reason = reason_of(error)
     checkpoint_path(experiment, run.run_id).unlink(missing_ok=True)
     write_failure(experiment, run.run_id, reason)
     return Failed(reason)
+
+
+def reason_of(error: Exception) -> str:
+    """Say in one line what went wrong."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON]

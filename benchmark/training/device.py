@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+CONTEXT = 2**30  # bytes that a process may hold of a GPU besides its tensors
+
 
 def set_up_torch(device: str, *, deterministic: bool = False) -> None:
     """Make this process ready to compute on a device.
@@ -43,3 +45,11 @@ def peak_memory(device: str) -> int:
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+def is_shared(device: str) -> bool:
+    """Tell whether other processes hold some of a GPU's memory, beyond what this one's own context may take."""
+    if not device.startswith("cuda"):
+        return False
+    free, total = torch.cuda.mem_get_info(device)
+    return total - free - torch.cuda.memory_reserved(device) > CONTEXT
