@@ -87,11 +87,12 @@ def _disagreement(network: nn.Module, inputs: Any, targets: Tensor, compiled: Ba
     """Say where a loss differs from the eager one by more than rounding; None where it agrees."""
     network.train()
     eager = _one_step(network, inputs, targets, batch_loss)
-    precision, network.precision = network.precision, "float32"  # type: ignore[assignment]
+    precision = str(network.precision)
+    network.precision = "float32"  # type: ignore[assignment]
     try:
         exact = _one_step(network, inputs, targets, batch_loss)
     finally:
-        network.precision = precision
+        network.precision = precision  # type: ignore[assignment]
     for _ in range(CALLS):
         found = _one_step(network, inputs, targets, compiled)
     least = TOLERANCE[precision]
