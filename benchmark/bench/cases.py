@@ -22,7 +22,7 @@ from benchmark.training.backbone import OUTPUTS, WEIGHTS, Logits, initial_backbo
 from benchmark.training.checkpoint import save_tensors, stage_of
 from benchmark.training.device import synchronise
 from benchmark.training.fit import fit
-from benchmark.training.fusion import forget_outputs, initial_fusion
+from benchmark.training.fusion import initial_fusion
 from benchmark.training.images import image_task
 from benchmark.training.resume import checkpoint_path
 
@@ -115,7 +115,7 @@ def fast_fusion(setup: Setup, number: int, count: int) -> Once:
     def once() -> Done:
         for parent in {parent for run in runs for parent in run.parents}:
             (artifact_folder(setup.folder, parent) / OUTPUTS).unlink(missing_ok=True)
-        forget_outputs()
+        setup.workspace.outputs.clear()
         return _trained(setup, runs)
 
     return once

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from benchmark.bench.heads import heads_both_ways
 from benchmark.bench.sides import Place, Team, Work
 from benchmark.config import Settings
 from benchmark.data.manifest import Manifest
+from benchmark.engine.devices import describe_device
 from benchmark.engine.local import worker_devices
 from benchmark.plan import Run, make_plan
 from benchmark.training.backbone import Logits, initial_backbone
@@ -157,22 +157,9 @@ def machine(size: int, place: Place) -> None:
             torch.mm(left, right)
         synchronise(place.device)
         seconds.append((time.perf_counter() - started) / 10)
-    cuda = place.device.startswith("cuda")
+    found = {"torch": torch.__version__, "matrix": size, "peak_macs": size**3 / min(seconds)}
     place.turn(None)
-    place.turn(
-        {
-            "device": torch.cuda.get_device_name(place.device) if cuda else "CPU",
-            "driver": _driver() if cuda else None,
-            "torch": torch.__version__,
-            "matrix": size,
-            "peak_macs": size**3 / min(seconds),
-        }
-    )
-
-
-def _driver() -> str:
-    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()[0]
+    place.turn({**describe_device(place.device), **found})
 
 
 def training(cell: Cell, workspace: Workspace, place: Place) -> None:

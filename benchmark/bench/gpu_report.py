@@ -18,9 +18,9 @@ def gpu_page(found: dict[str, Any], settings: Settings) -> str:
     """Return all figures as Markdown: medians over the turns, with the smallest and the largest."""
     machine, turns = found["machine"], found["repeats"]
     peak = FLOP * machine["peak_macs"]
-    driver = f", driver {machine['driver']}" if machine["driver"] else ""
+    driver = f", driver {machine['driver']}" if "driver" in machine else ""
     head = (
-        f"{machine['device']}{driver}, torch {machine['torch']}, {found['measured']}, n = {turns} turns of each.\n"
+        f"{machine['name']}{driver}, torch {machine['torch']}, {found['measured']}, n = {turns} turns of each.\n"
         f"Measured peak: {peak / 1e12:.1f} TFLOP/s, the bfloat16 product of two matrices of {machine['matrix']} rows. "
         f"Synthetic {settings.data.image_size} px images (noise), on the device as uint8; a training step is "
         f"augmentation, forward, backward and Adam in {settings.precision}, counted as {PASSES * FLOP} FLOP for each "

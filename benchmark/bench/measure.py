@@ -17,7 +17,7 @@ from benchmark.bench.heads import heads_both_ways
 from benchmark.bench.setup import Setup
 from benchmark.bench.sides import Team, compare
 from benchmark.config import Settings
-from benchmark.engine.experiment import choose_device
+from benchmark.engine.devices import choose_device
 from benchmark.engine.local import worker_devices
 from fusion_methods import resolve_fusion
 

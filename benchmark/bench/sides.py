@@ -15,7 +15,7 @@ import torch
 
 from benchmark.bench.setup import Setup
 from benchmark.engine.local import worker_devices
-from benchmark.training.device import peak_memory
+from benchmark.training.device import peak_memory, set_up_torch
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,9 @@ def _answer(line: Connection) -> Any:
 
 
 def _serve(line: Connection, place: tuple[int, int, str], threads: int) -> None:
-    torch.set_num_threads(threads)
     device = place[2]
-    if device.startswith("cuda"):
-        torch.cuda.set_device(device)
+    set_up_torch(device)
+    torch.set_num_threads(threads)
 
     def turn(result: Any) -> None:
         line.send(result)

@@ -168,7 +168,8 @@ def audit(
 ) -> None:
     """Tell for every fusion method whether its predictions change with the order and grouping of the test images.
 
-    With --determinism, do a sample of finished runs again and compare their predictions; status 1 if one differs.
+    With --determinism, do a sample of finished runs again and compare their predictions; status 1 if one is different
+    by more than the device's own nondeterminism.
 
     Example: ferfuse audit --experiment demo --methods attention-fusion attention-fusion:axis=batch
     """

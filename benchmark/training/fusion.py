@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -16,13 +15,14 @@ from benchmark.plan import Run, stream
 from benchmark.trained import END_TO_END_WEIGHTS, module_settings
 from benchmark.trained import FUSION_WEIGHTS as WEIGHTS
 from benchmark.training.backbone import branch_output, stored_outputs, trained_backbone
-from benchmark.training.checkpoint import DamagedError, load_tensors, save_tensors, stage_of
+from benchmark.training.checkpoint import save_tensors, stage_of
 from benchmark.training.fit import Batches, Outcome, Scores, Task, fit
 from benchmark.training.images import image_task, predict_images
-from benchmark.training.resume import checkpoint_path, execution_of
+from benchmark.training.resume import execution_of
 from benchmark.training.workspace import Workspace, batches_of, epoch_order
 from fusion_methods import build_method
 
+HELD, HELD_BYTES = 16, 4 * 2**30  # networks whose outputs a device holds for the runs to come, and their size
 Predict = Callable[[np.ndarray, int], np.ndarray]
 
 
@@ -163,49 +163,27 @@ def train_cross_fitted(run: Run, workspace: Workspace) -> Outcome:
 
 
 def train_end_to_end(run: Run, workspace: Workspace) -> Outcome:
-    """Train backbones and fusion method together, the backbones starting from their stage-1 weights."""
+    """Train backbones and fusion method together, the backbones starting from their stage-1 weights.
+
+    The selected weights are left as an artifact, as large as the backbones; whoever asks the run again reads them.
+    """
     network = initial_end_to_end(run, workspace)
     task = image_task(run, workspace, int(run.hyperparameters["batch_size"]))
-    return fit(network, task, stage_of(run), execution_of(run, workspace))
+    outcome = fit(network, task, stage_of(run), execution_of(run, workspace))
+    save_tensors(outcome.state, artifact_folder(workspace.experiment, run.run_id) / END_TO_END_WEIGHTS)
+    return outcome
 
 
-def keep_weights(run: Run, workspace: Workspace) -> None:
-    """Leave the weights of an end-to-end run as an artifact, unless they are there: it is trained again."""
-    path = artifact_folder(workspace.experiment, run.run_id) / END_TO_END_WEIGHTS
-    if not path.is_file():
-        save_tensors(train_end_to_end(run, workspace).state, path)
-
-
-def trained_predictor(run: Run, workspace: Workspace) -> Predict:
-    """Return how a finished fusion run scores images: (rows, batch size) -> (N, C), in evaluation mode.
-
-    A method on stored outputs is read from its weights. An end-to-end run keeps none, being as large as its backbones;
-    it is repeated, which gives the same network.
-    """
+def initial_predictor(run: Run, workspace: Workspace) -> tuple[nn.Module, Predict]:
+    """Return a fusion run's network as it starts, and how it scores images: (rows, batch size) -> (N, C)."""
     if run.stage == "joint":
         joint = initial_end_to_end(run, workspace)
-        task = image_task(run, workspace, int(run.hyperparameters["batch_size"]))
-        joint.load_state_dict(fit(joint, task, stage_of(run)).state)
-        return lambda rows, batch: predict_images(joint.eval(), workspace, rows, batch)
+        return joint, lambda rows, batch: predict_images(joint.eval(), workspace, rows, batch)
     if run.stage == "cross-fitted":
         copies, by_fold = _initial_cross_fitted(run, workspace)
-        if any(True for _ in copies.parameters()):
-            copies.load_state_dict(_kept_weights(run, workspace, train_cross_fitted))
-        return lambda rows, batch: copies.predict(by_fold, rows, batch)
+        return copies, lambda rows, batch: copies.predict(by_fold, rows, batch)
     network, outputs = _initial(run, workspace)
-    if any(True for _ in network.parameters()):
-        network.load_state_dict(_kept_weights(run, workspace, train_on_stored_outputs))
-    return lambda rows, batch: outputs.predict(network, rows, batch)
-
-
-def _kept_weights(run: Run, workspace: Workspace, train: Callable[[Run, Workspace], Outcome]) -> dict[str, Tensor]:
-    """Read the weights that a run left; where they are missing or damaged, the run is repeated."""
-    try:
-        return load_tensors(artifact_folder(workspace.experiment, run.run_id) / WEIGHTS)
-    except DamagedError:
-        state = train(run, workspace).state
-        checkpoint_path(workspace.experiment, run.run_id).unlink(missing_ok=True)
-        return state
+    return network, lambda rows, batch: outputs.predict(network, rows, batch)
 
 
 def initial_fusion(run: Run, feature_dims: Sequence[int], workspace: Workspace) -> nn.Module:
@@ -236,7 +214,7 @@ def initial_end_to_end(run: Run, workspace: Workspace) -> EndToEnd:
 
 
 def _rows_of(branch: BranchOutput, index: Tensor) -> BranchOutput:
-    maps = None if branch.maps is None else branch.maps[index]
+    maps = None if branch.maps is None else branch.maps[index].float()
     return BranchOutput(branch.features[index], branch.logits[index], maps)
 
 
@@ -244,11 +222,20 @@ def _parents(run: Run) -> list[tuple[str, str]]:
     return list(zip(run.parents, run.backbones, strict=True))
 
 
-@lru_cache(maxsize=16)
 def _outputs(run_id: str, spec: str, workspace: Workspace, with_maps: bool) -> BranchOutput:
-    return stored_outputs(run_id, spec, workspace, with_maps=with_maps)
+    """Return a stage-1 run's outputs; the device holds those that were used last, `HELD` of them and `HELD_BYTES`.
+
+    Maps of 15 000 images at 224 pixels are 0.8 GB (float32: 1.5 GB), so that two networks' fit. Those that a run has in
+    its hands stay until it ends, whatever the limits.
+    """
+    held, key = workspace.outputs, (run_id, with_maps)
+    if key not in held:
+        held[key] = stored_outputs(run_id, spec, workspace, with_maps=with_maps)
+    held.move_to_end(key)
+    while len(held) > HELD or (len(held) > 1 and sum(map(_size, held.values())) > HELD_BYTES):
+        held.popitem(last=False)
+    return held[key]
 
 
-def forget_outputs() -> None:
-    """Let go of the stored outputs that are held in memory, so that the next run reads its own from disk."""
-    _outputs.cache_clear()
+def _size(output: BranchOutput) -> int:
+    return sum(tensor.nbytes for tensor in output if tensor is not None)

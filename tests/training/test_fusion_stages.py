@@ -15,6 +15,7 @@ from benchmark.ledger import load_ledger
 from benchmark.plan import Run
 from benchmark.training import fusion
 from benchmark.training.backbone import stored_outputs, trained_backbone
+from benchmark.training.predict import trained_predictor
 from benchmark.training.workspace import Workspace, epoch_order
 from tests.conftest import NARROW
 from tests.training.conftest import METHODS, Quiet
@@ -47,7 +48,7 @@ def test_a_finished_run_can_be_asked_again(done: tuple[dict[str, Run], Workspace
     for method in METHODS:
         run = runs[method]
         test = workspace.split(0).test
-        scores = fusion.trained_predictor(run, workspace)(test, int(run.hyperparameters["batch_size"]))
+        scores = trained_predictor(run, workspace)(test, int(run.hyperparameters["batch_size"]))
         frame = ledger.predictions(run.run_id)
         frame = frame[frame["split"] == "test"]
         assert frame["image_id"].tolist() == [workspace.manifest.image_ids[row] for row in test]
