@@ -6,7 +6,7 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
@@ -171,10 +171,6 @@ class Figure:
     fast_memory: int
     plain_memory: int
     note: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the figure as JSON values."""
-        return asdict(self)
 
 
 def compare(case: Case, setup: Setup, repeats: int) -> Figure:
