@@ -38,6 +38,7 @@ from benchmark.training.workspace import Workspace
 
 CLASSES = 7
 TEST_SHARE = 0.2  # as in RAF-DB
+STORED = 100  # pixels: RAF-DB's aligned faces, which are kept as they are and enlarged on the device
 WARM_EPOCHS = 1  # before the first turn: kernels are chosen, steps compiled
 
 
@@ -239,7 +240,7 @@ def _place_to_work(plan: GpuPlan, folder: Path) -> tuple[Settings, Workspace]:
     settings = plan.settings
     kept = plan.steps * settings.backbone_stage.batch_size / (1 - settings.data.validation_fraction)
     count = round(kept / (1 - TEST_SHARE))
-    size = settings.data.image_size
+    size = min(STORED, settings.data.image_size)
     file = folder / "images.npy"
     drawn = np.random.default_rng(0)
     np.save(file, drawn.integers(0, 256, (count, size, size, 3), dtype=np.uint8))
