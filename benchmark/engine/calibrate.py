@@ -12,9 +12,11 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from threading import BrokenBarrierError
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,7 +26,9 @@ from torch import Tensor, nn
 
 from backbones import BranchOutput, build_backbone, split_replicate
 from backbones.shapes import build_without_memory, look_at_image
-from benchmark.engine.footprint import Footprint, footprint_of
+from benchmark.config import UserError
+from benchmark.engine.costs import Costs, HeadCost, NetworkCost, mean_of
+from benchmark.engine.footprint import footprint_of
 from benchmark.engine.together import LARGEST_STACK, pays
 from benchmark.engine.work import prepare_process
 from benchmark.plan import Run
@@ -42,81 +46,41 @@ STEPS = 3
 LONG = 1.0  # seconds of a first step that is believed without another
 
 
-@dataclass(frozen=True)
-class NetworkCost:
-    """What a backbone costs.
-
-    Attributes:
-        training, evaluation: seconds for one image.
-        footprint: memory.
-        output, maps: bytes of an image's features and logits, and of its feature maps.
-        scaled_from: the backbone whose rate was scaled; empty where it was measured.
-    """
-
-    training: float
-    evaluation: float
-    footprint: Footprint
-    output: int
-    maps: int
-    scaled_from: str = ""
-
-
-@dataclass(frozen=True)
-class HeadCost:
-    """What a fusion head on stored outputs costs.
-
-    Attributes:
-        training, evaluation: seconds for a batch, of its own share of the stack that it is trained in.
-        outputs: bytes that the outputs of all branches take, of the whole stack.
-        parameters: numbers that it keeps.
-        maps: whether it reads feature maps.
-        scaled_from: the method whose rate was scaled; empty where it was measured.
-    """
-
-    training: float
-    evaluation: float
-    outputs: int
-    parameters: int = 0
-    maps: bool = False
-    scaled_from: str = ""
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What runs cost: networks by name, heads by method and backbones, and the bytes that a process holds before."""
-
-    networks: dict[str, NetworkCost]
-    heads: dict[tuple[str, tuple[str, ...]], HeadCost]
-    base: int
-
-
 def calibrated(runs: Sequence[Run], workspace: Workspace, sharing: int, plugins: Sequence[Path]) -> Costs:
-    """Measure in `sharing` fresh processes at the same time, the base being that of a worker before its first run."""
+    """Measure in `sharing` fresh processes at the same time, the base being that of a worker before its first run.
+
+    Raises:
+        UserError: the device's memory does not hold what the processes measure.
+    """
     until = math.inf if workspace.device.startswith("cuda") else time.monotonic() + SECONDS
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(sharing)
     with context.Pool(sharing, _meet_at, (barrier,)) as pool:
         work = (list(runs), workspace, tuple(plugins), until)
-        return _mean(pool.starmap(_calibrate, [work] * sharing, chunksize=1))
+        found = pool.starmap(_calibrate_or_say_why_not, [work] * sharing, chunksize=1)
+    costs = [one for one in found if one is not None]
+    if len(costs) < sharing:
+        raise UserError(
+            f"{workspace.device} has not enough memory to calibrate in {sharing} process{'es' if sharing > 1 else ''}; "
+            "take fewer workers, or list the runs alone by --no-estimate"
+        )
+    return mean_of(costs)
+
+
+def _calibrate_or_say_why_not(*work: Any) -> Costs | None:
+    """Calibrate; None where the memory does not suffice, here or in another process, which nobody then waits for."""
+    try:
+        return _calibrate(*work)
+    except Exception as error:
+        _Clock.barrier.abort()
+        if isinstance(error, torch.OutOfMemoryError | BrokenBarrierError):
+            return None
+        raise
 
 
 def _meet_at(barrier: Barrier) -> None:
     """Have every measurement of this process begin with those of the others."""
     _Clock.barrier = barrier
-
-
-def _mean(costs: Sequence[Costs]) -> Costs:
-    """Return the mean times of processes that measured the same things."""
-
-    def mean(same: Sequence[Any]) -> Any:
-        times = {name: statistics.fmean(getattr(one, name) for one in same) for name in ("training", "evaluation")}
-        return replace(same[0], **times)
-
-    return Costs(
-        {name: mean([one.networks[name] for one in costs]) for name in costs[0].networks},
-        {cell: mean([one.heads[cell] for one in costs]) for cell in costs[0].heads},
-        max(one.base for one in costs),
-    )
 
 
 class _Clock:
@@ -248,10 +212,22 @@ def _try_head(same: Sequence[Run], branches: Sequence[BranchOutput], workspace: 
     if not clock.allows(run.cost / run.folds):
         assert clock.last is not None
         return replace(size, training=clock.last[1] * run.cost / run.folds, scaled_from=clock.last[0])
-    network = Stack([initial_fusion(run, dims, workspace) for _ in range(members)]) if members > 1 else head
-    training, evaluation = _steps_of(network, branches, (members, run), workspace, clock)
+    training, evaluation = _steps_in_stack(head, branches, (members, run), workspace, clock)
     clock.last = str(run.method), training / (run.cost / run.folds)
-    return replace(size, training=training / members, evaluation=evaluation / members)
+    return replace(size, training=training, evaluation=evaluation)
+
+
+def _steps_in_stack(
+    head: nn.Module, branches: Sequence[BranchOutput], stack: tuple[int, Run], workspace: Workspace, clock: _Clock
+) -> tuple[float, float]:
+    """Return seconds of a step and of an evaluated batch, of one head's share where its stack works."""
+    members, run = stack
+    if members > 1:
+        with suppress(Exception):  # whatever it is, such heads are trained alone
+            heads = [initial_fusion(run, [b.features.shape[1] for b in branches], workspace) for _ in range(members)]
+            training, evaluation = _steps_of(Stack(heads), branches, stack, workspace, clock)
+            return training / members, evaluation / members
+    return _steps_of(head, branches, (1, run), workspace, clock)
 
 
 def _steps_of(

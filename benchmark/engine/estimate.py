@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backbones import split_replicate
-from benchmark.engine.calibrate import Costs, HeadCost, NetworkCost, calibrated
+from benchmark.engine.calibrate import calibrated
+from benchmark.engine.costs import Costs, HeadCost, NetworkCost
 from benchmark.engine.footprint import training_memory
 from benchmark.engine.schedule import dear_first
 from benchmark.ledger import Record

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
+import torch
 
 from benchmark.engine import calibrate
-from benchmark.engine.calibrate import Costs, HeadCost, NetworkCost, calibrated
+from benchmark.engine.calibrate import calibrated
+from benchmark.engine.costs import Costs, HeadCost, NetworkCost, mean_of
 from benchmark.engine.experiment import planned_runs, planned_workspace
 from benchmark.engine.footprint import Footprint
 from benchmark.plan import Run
@@ -102,10 +104,37 @@ def test_processes_that_share_a_device_measure_at_the_same_time(place: tuple[lis
     assert costs.heads == {}
 
 
+def test_heads_whose_stack_does_not_work_are_measured_alone(
+    place: tuple[list[Run], Workspace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrate, "pays", lambda _: True)
+    monkeypatch.setattr(calibrate.Stack, "forward", lambda *_: 1 / 0)
+    runs = [run for run in place[0] if run.method == "early" and run.backbones == PAIR]
+    costs = calibrate._calibrate(runs, place[1], (), time.monotonic() + 600)
+    assert costs.heads["early", PAIR].training > 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"), [(torch.OutOfMemoryError("too large"), None), (ValueError("a defect"), ValueError)]
+)
+def test_a_process_that_fails_lets_the_others_go(
+    fault: Exception, expected: type[Exception] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go: list[bool] = []
+    monkeypatch.setattr(calibrate._Clock.barrier, "abort", lambda: let_go.append(True), raising=False)
+    monkeypatch.setattr(calibrate, "_calibrate", lambda *_: (_ for _ in ()).throw(fault))
+    if expected is None:
+        assert calibrate._calibrate_or_say_why_not() is None
+    else:
+        with pytest.raises(expected):
+            calibrate._calibrate_or_say_why_not()
+    assert let_go == [True]
+
+
 def test_the_cost_is_the_mean_of_the_processes() -> None:
     def one(training: float, base: int) -> Costs:
         network = NetworkCost(training, 2 * training, Footprint(1, 2.0, 3.0), 4, 5)
         return Costs({"a": network}, {("early", ("a", "a")): HeadCost(training, 1.0, 6)}, base)
 
-    mean = calibrate._mean([one(1.0, 10), one(3.0, 20)])
+    mean = mean_of([one(1.0, 10), one(3.0, 20)])
     assert mean == one(2.0, 20)

@@ -11,7 +11,7 @@ import pytest
 
 from benchmark.config import load_config
 from benchmark.engine import estimate as estimating
-from benchmark.engine.calibrate import Costs, HeadCost, NetworkCost
+from benchmark.engine.costs import Costs, HeadCost, NetworkCost
 from benchmark.engine.estimate import Estimate, Share, estimate
 from benchmark.engine.footprint import Footprint
 from benchmark.plan import Run, make_plan
