@@ -82,7 +82,7 @@ table3: $(BIN)/.installed ## Print Table 3, readings by evaluation order (ARMS=r
 table4: $(BIN)/.installed ## Print Table 4, fusion and its controls (ARMS=controls)
 	@$(BIN)/ferfuse table 4 --experiment $(EXPERIMENT)
 
-bench: $(BIN)/.installed ## Measure speed against the plain way of the same work
+bench: $(BIN)/.installed ## Measure speed: on a CPU against the plain way of the same work, on a GPU as a share of its peak
 	@$(BIN)/ferfuse bench $(if $(DEVICE),--device $(DEVICE))
 
 tune: $(BIN)/.installed ## Search each method's settings on validation (METHODS, TRIALS, STUDIES), then TUNED=1 uses them

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import statistics
 import time
@@ -100,9 +101,12 @@ def _serve(line: Connection, place: tuple[int, int, str], threads: int) -> None:
     torch.set_num_threads(threads)
 
     def turn(result: Any) -> None:
-        line.send(result)
-        while (order := line.recv()) == "memory":
-            line.send(peak_memory(device))
+        try:
+            line.send(result)
+            while (order := line.recv()) == "memory":
+                line.send(peak_memory(device))
+        except (EOFError, OSError):  # the parent has gone
+            order = "end"
         if order == "end":
             raise _WorkEnds
 
@@ -112,7 +116,7 @@ def _serve(line: Connection, place: tuple[int, int, str], threads: int) -> None:
             try:
                 work(Place(*place, turn))
             except _WorkEnds:
-                del work
+                gc.collect()  # what it held counts in no later peak of memory
     except EOFError:
         return  # the parent asks for nothing more
 
