@@ -19,7 +19,7 @@ from benchmark.training.checkpoint import save_tensors, stage_of
 from benchmark.training.fit import Batches, Outcome, Scores, Task, fit
 from benchmark.training.images import image_task, predict_images
 from benchmark.training.resume import execution_of
-from benchmark.training.workspace import Workspace, batches_of, epoch_order
+from benchmark.training.workspace import Workspace, epoch_order
 from fusion_methods import build_method
 
 HELD, HELD_BYTES = 16, 4 * 2**30  # networks whose outputs a device holds for the runs to come, and their size
@@ -53,38 +53,37 @@ class StoredOutputs:
         self.parents = list(zip(run.parents[first:], run.backbones, strict=False))
         self.shuffled = run.hyperparameters["partner"] == "shuffled"
         self.branches = [_outputs(i, spec, workspace, False) for i, spec in self.parents]
-        self.partner = np.arange(len(workspace.manifest))
+        partner = np.arange(len(workspace.manifest))
         if self.shuffled:
             split = workspace.split(run.seed)
             for name, rows in (("validation", split.validation), ("test", split.test)):
                 order = np.random.default_rng(stream(run.seed, "partner", name)).permutation(rows)
-                self.partner[order] = np.roll(order, 1)
+                partner[order] = np.roll(order, 1)
+        self.partner = workspace.on_device(partner)
 
     def with_maps(self) -> StoredOutputs:
         """Read the feature maps too."""
         self.branches = [_outputs(i, spec, self.workspace, True) for i, spec in self.parents]
         return self
 
-    def training_batch(self, rows: np.ndarray) -> list[BranchOutput]:
-        """Return the branches' outputs for a shuffled batch of training rows."""
-        return self._take(rows, np.roll(rows, 1) if self.shuffled else rows)
+    def training_batch(self, rows: Tensor) -> list[BranchOutput]:
+        """Return the branches' outputs for a shuffled batch of training rows; row numbers are on the device."""
+        return self._take(rows, rows.roll(1) if self.shuffled else rows)
 
-    def evaluation_batch(self, rows: np.ndarray) -> list[BranchOutput]:
-        """Return the branches' outputs for these validation or test rows."""
+    def evaluation_batch(self, rows: Tensor) -> list[BranchOutput]:
+        """Return the branches' outputs for these validation or test rows; row numbers are on the device."""
         return self._take(rows, self.partner[rows])
 
-    def _take(self, rows: np.ndarray, partners: np.ndarray) -> list[BranchOutput]:
+    def _take(self, rows: Tensor, partners: Tensor) -> list[BranchOutput]:
         indices = [rows, *[partners] * (len(self.branches) - 1)]
-        return [
-            _rows_of(branch, torch.from_numpy(index).to(self.workspace.device))
-            for branch, index in zip(self.branches, indices, strict=True)
-        ]
+        return [_rows_of(branch, index) for branch, index in zip(self.branches, indices, strict=True)]
 
     def predict(self, network: nn.Module, rows: np.ndarray, batch: int) -> np.ndarray:
         """Return the (N, C) scores of these rows, taken in this order, `batch` at a time."""
         network.eval()
         with torch.inference_mode():
-            scores = [network(self.evaluation_batch(part)) for part in batches_of(rows, batch)]
+            parts = self.workspace.on_device(rows).split(batch)
+            scores = [network(self.evaluation_batch(part)) for part in parts]
         return torch.cat(scores).float().cpu().numpy()
 
 
@@ -99,8 +98,8 @@ def train_on_stored_outputs(run: Run, workspace: Workspace) -> Outcome:
     batch = int(run.hyperparameters["batch_size"])
 
     def batches(epoch: int) -> Iterator[tuple[list[BranchOutput], Tensor]]:
-        for rows in epoch_order(run, split.train, epoch):
-            yield outputs.training_batch(rows), workspace.targets[torch.from_numpy(rows).to(workspace.device)]
+        for rows in workspace.batches(run, split.train, epoch):
+            yield outputs.training_batch(rows), workspace.targets[rows]
 
     return _fit_and_keep(run, workspace, network, batches, lambda rows: outputs.predict(network, rows, batch))
 
@@ -150,14 +149,17 @@ def train_cross_fitted(run: Run, workspace: Workspace) -> Outcome:
     network, outputs = _initial_cross_fitted(run, workspace)
     split = workspace.split(run.seed)
     batch = int(run.hyperparameters["batch_size"])
-    fold_of = {int(row): k for k, rows in enumerate(workspace.folds(run.seed, len(outputs))) for row in rows}
+    fold_of = np.zeros(len(workspace.manifest), int)
+    for k, rows in enumerate(workspace.folds(run.seed, len(outputs))):
+        fold_of[rows] = k
 
     def batches(epoch: int) -> Iterator[tuple[list[tuple[int, list[BranchOutput]]], Tensor]]:
-        for rows in epoch_order(run, split.train, epoch):
-            folds = np.array([fold_of[int(row)] for row in rows])
-            parts = [(k, rows[folds == k]) for k in range(len(outputs)) if (folds == k).any()]
-            order = torch.from_numpy(np.concatenate([part for _, part in parts])).to(workspace.device)
-            yield [(k, outputs[k].training_batch(part)) for k, part in parts], workspace.targets[order]
+        order = [rows[np.argsort(fold_of[rows], kind="stable")] for rows in epoch_order(run, split.train, epoch)]
+        counts = [np.bincount(fold_of[rows], minlength=len(outputs)).tolist() for rows in order]
+        on_device = workspace.on_device(np.concatenate(order)).split([len(rows) for rows in order])
+        for rows, sizes in zip(on_device, counts, strict=True):
+            parts = [(k, part) for k, part in enumerate(rows.split(sizes)) if len(part)]
+            yield [(k, outputs[k].training_batch(part)) for k, part in parts], workspace.targets[rows]
 
     return _fit_and_keep(run, workspace, network, batches, lambda rows: network.predict(outputs, rows, batch))
 
