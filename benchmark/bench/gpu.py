@@ -200,7 +200,7 @@ class _Clock(logging.Handler):
 
     def __init__(self, run: Run, workspace: Workspace, place: Place) -> None:
         super().__init__(logging.WARNING)
-        self.inner = image_task(run, workspace, int(run.hyperparameters["batch_size"]) if run.parents else None)
+        self.inner = image_task(run, workspace)
         self.place, split = place, workspace.split(run.seed)
         self.images, self.looked_at = len(split.train), len(split.validation) + len(split.test)
         self.made = self.begun = time.perf_counter()

@@ -170,7 +170,7 @@ def train_end_to_end(run: Run, workspace: Workspace) -> Outcome:
     The selected weights are left as an artifact, as large as the backbones; whoever asks the run again reads them.
     """
     network = initial_end_to_end(run, workspace)
-    task = image_task(run, workspace, int(run.hyperparameters["batch_size"]))
+    task = image_task(run, workspace)
     outcome = fit(network, task, stage_of(run), execution_of(run, workspace))
     save_tensors(outcome.state, artifact_folder(workspace.experiment, run.run_id) / END_TO_END_WEIGHTS)
     return outcome
