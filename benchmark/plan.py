@@ -122,6 +122,9 @@ def make_plan(settings: Settings, dataset_digest: str, num_classes: int, images:
     """
     context = Context(settings.shared(dataset_digest), images)
     try:
+        for name in settings.weights if isinstance(settings.weights, dict) else ():
+            if name != "default":
+                find_backbone(name)  # a name that is none is a fault, not a backbone without weights
         networks = {text: _network(text, settings, num_classes) for text in settings.all_backbones()}
         cells = [(group, _tuned(resolve_fusion(method), settings)) for group, method in settings.fusion_grid()]
         heads = _heads(cells, networks, num_classes)
@@ -182,11 +185,13 @@ def _network(text: str, settings: Settings, num_classes: int) -> Network:
     """Build a backbone without memory, to check its spec and to count its parameters and multiply-adds."""
     backbone = find_backbone(text)
     spec = resolve_backbone(text)
-    weights = find_weights(settings.weights, backbone)
+    weights = find_weights(settings.weights_of(backbone.name), backbone)
     replicate = split_replicate(text)[1]
     network = build_without_memory(text, num_classes)
     output, macs = look_at_image(network, text, settings.data.image_size)
     suffix = spec.text.partition(":")[2] + (f"#{replicate}" if replicate > 1 else "")
+    if weights.path is None and isinstance(settings.weights, dict):  # beside networks that start otherwise
+        suffix = f"{suffix}, random start".removeprefix(", ")
     return Network(
         spec=text,
         title=f"{backbone.title} ({suffix})" if suffix else backbone.title,

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.progress import track
 
 from benchmark.config import UserError, nearest
 from benchmark.ledger import read_audit, write_json
 from benchmark.plan import Run, stream
-from benchmark.training.device import full_float32
+from benchmark.training.device import set_up_torch
 from benchmark.training.fusion import Predict
 from benchmark.training.predict import trained_predictor
 from benchmark.training.workspace import Workspace
@@ -66,7 +65,6 @@ class Finding:
 
 def audit_run(run: Run, workspace: Workspace) -> Finding:
     """Evaluate one finished fusion run in every order, at its training batch size, in float32."""
-    full_float32()
     predict = trained_predictor(run, workspace)
     rows = workspace.split(run.seed).test
     labels = workspace.manifest.labels
@@ -128,8 +126,7 @@ def audit_experiment(runs: Sequence[Run], methods: Sequence[str] | None, workspa
         raise UserError(str(error)) from error
     if missing := [method for method in wanted if method not in {resolve_fusion(text).text for text in fused}]:
         raise UserError(f"method {missing[0]} has no finished run here; {nearest(missing[0], sorted(fused))}")
-    if workspace.device == "cpu":
-        torch.set_num_threads(1)  # as in training, so that a repeated run is the same run
+    set_up_torch(workspace.device)  # as in training, so that a repeated run is the same run
     chosen = [run for run in runs if run.kind == "fusion" and resolve_fusion(str(run.method)).text in wanted]
     return [audit_run(run, workspace) for run in track(chosen, "Auditing", console=Console(stderr=True))]
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from rich.console import Console
 from rich.progress import track
 
@@ -24,7 +23,7 @@ from benchmark.ledger import Ledger, Record, load_ledger
 from benchmark.plan import Run, stream
 from benchmark.training import environment, recall_micro_batch, train
 from benchmark.training.backbone import LostWeightsError, has_weights
-from benchmark.training.device import device_name
+from benchmark.training.device import device_name, set_up_torch
 from benchmark.training.workspace import Workspace
 
 IDENTICAL, NONDETERMINISTIC, DIFFERENT = "identical", "nondeterministic", "different"
@@ -66,8 +65,7 @@ def repeat_sample(runs: Sequence[Run], count: int, workspace: Workspace) -> list
     runs = [run for run in runs if all(has_weights(workspace.experiment, parent) for parent in run.parents)]
     if not runs:
         raise UserError("no finished run to repeat; let `ferfuse reproduce` run")
-    if workspace.device == "cpu":
-        torch.set_num_threads(1)  # as in training, so that a repeated run is the same run
+    set_up_torch(workspace.device)  # as in training, so that a repeated run is the same run
     ledger = load_ledger(workspace.experiment)
     records = {record.run_id: record for record in ledger.records}
     chosen = track(draw_sample(runs, count), "Repeating", console=Console(stderr=True))

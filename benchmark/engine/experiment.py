@@ -18,6 +18,7 @@ from benchmark.engine.adoption import adopt_runs
 from benchmark.engine.catalogue import load_plugins
 from benchmark.engine.claims import experiment_claim
 from benchmark.engine.description import code_digest, describe, plan_key, refuse_mixture
+from benchmark.engine.devices import choose_device, is_compiled
 from benchmark.engine.fork_server import start_fork_server
 from benchmark.engine.interruption import Interruption
 from benchmark.engine.outcomes import Failure, Progress, Request, Summary
@@ -45,7 +46,6 @@ __all__ = [
     "Progress",
     "Request",
     "Summary",
-    "choose_device",
     "finished_request",
     "finished_runs",
     "planned_runs",
@@ -82,7 +82,9 @@ def run_experiment(request: Request, progress: Progress, priority: Priority = de
         if request.source is not None:
             adopt_runs([run.run_id for run in plan], request.source, request.folder)
         write_plan(request.folder, plan)
-        write_experiment(request.folder, describe(request, manifest, digest, {"key": key, "runs": plan}))
+        write_experiment(
+            request.folder, describe(request, manifest, digest, {"key": key, "runs": plan}, workspace.device)
+        )
     to_do, failed_before = _left_to_do(request, plan)
     summary = Summary(len(plan), failed_before=failed_before)
     progress.planned(plan, to_do)
@@ -216,15 +218,17 @@ def restore_weights(request: Request, record: Record) -> None:
 def _open_workspace(request: Request, manifest: Manifest, digest: str) -> Workspace:
     from benchmark.training.workspace import Workspace
 
+    device = _device_of(request)
     return Workspace(
         settings=request.settings,
         manifest=manifest,
         dataset_digest=digest,
         images_file=stored_images(manifest, request.settings.data.image_size, request.data_dir),
         experiment=request.folder,
-        device=_device_of(request),
+        device=device,
         code=code_digest(request.plugins),
         checkpoint_seconds=request.checkpoint_seconds,
+        compiled=is_compiled(request.compile, device),
     )
 
 
@@ -242,14 +246,3 @@ def _device_of(request: Request) -> str:
         connect(request.workers)
         return cluster_device(request.device)
     return choose_device(request.device)
-
-
-def choose_device(device: str) -> str:
-    """Turn "auto" into what this machine has, and refuse what it has not."""
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"--device {device}: this machine has no usable GPU; use --device cpu or auto")
-    return device

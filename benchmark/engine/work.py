@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-
-import torch
 
 from benchmark.engine.claims import claim
 from benchmark.engine.outcomes import Busy, Failed, Halt, Lost, Outcome
@@ -14,6 +11,7 @@ from benchmark.ledger import is_finished, read_failure, read_record, storage_fau
 from benchmark.plan import Run
 from benchmark.training import execute
 from benchmark.training.backbone import LostWeightsError, has_weights
+from benchmark.training.device import set_up_torch
 from benchmark.training.resume import checkpoint_path
 from benchmark.training.workspace import Workspace
 from fusion_methods import load_entry_points, load_plugin
@@ -22,17 +20,8 @@ LONGEST_REASON = 500
 
 
 def prepare_process(device: str, deterministic: bool, plugins: Sequence[Path]) -> None:
-    """Make this process ready for runs: one thread on a CPU, its own GPU, the user's methods.
-
-    One thread each makes a run's numbers independent of how many workers there are.
-    """
-    if device == "cpu":
-        torch.set_num_threads(1)
-    if device.startswith("cuda:"):
-        torch.cuda.set_device(device)
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
+    """Make this process ready for runs: its device, and the user's methods."""
+    set_up_torch(device, deterministic=deterministic)
     load_entry_points()
     for plugin in plugins:
         load_plugin(plugin)
@@ -69,7 +58,12 @@ def _done_or_do(run: Run, workspace: Workspace) -> Outcome:
     except Exception as error:  # the reason is kept, the other runs go on
         if isinstance(error, OSError) and storage_fault(error):
             raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON]
+        reason = reason_of(error)
     checkpoint_path(experiment, run.run_id).unlink(missing_ok=True)
     write_failure(experiment, run.run_id, reason)
     return Failed(reason)
+
+
+def reason_of(error: Exception) -> str:
+    """Say in one line what went wrong."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from benchmark.training.resume import execution_of
 from benchmark.training.workspace import Workspace, epoch_order
 from fusion_methods import build_method
 
+HELD, HELD_BYTES = 16, 4 * 2**30  # networks whose outputs a device holds for the runs to come, and their size
 Predict = Callable[[np.ndarray, int], np.ndarray]
 
 
@@ -214,7 +214,7 @@ def initial_end_to_end(run: Run, workspace: Workspace) -> EndToEnd:
 
 
 def _rows_of(branch: BranchOutput, index: Tensor) -> BranchOutput:
-    maps = None if branch.maps is None else branch.maps[index]
+    maps = None if branch.maps is None else branch.maps[index].float()
     return BranchOutput(branch.features[index], branch.logits[index], maps)
 
 
@@ -222,11 +222,20 @@ def _parents(run: Run) -> list[tuple[str, str]]:
     return list(zip(run.parents, run.backbones, strict=True))
 
 
-@lru_cache(maxsize=16)
 def _outputs(run_id: str, spec: str, workspace: Workspace, with_maps: bool) -> BranchOutput:
-    return stored_outputs(run_id, spec, workspace, with_maps=with_maps)
+    """Return a stage-1 run's outputs; the device holds those that were used last, `HELD` of them and `HELD_BYTES`.
+
+    Maps of 15 000 images at 224 pixels are 0.8 GB (float32: 1.5 GB), so that two networks' fit. Those that a run has in
+    its hands stay until it ends, whatever the limits.
+    """
+    held, key = workspace.outputs, (run_id, with_maps)
+    if key not in held:
+        held[key] = stored_outputs(run_id, spec, workspace, with_maps=with_maps)
+    held.move_to_end(key)
+    while len(held) > HELD or (len(held) > 1 and sum(map(_size, held.values())) > HELD_BYTES):
+        held.popitem(last=False)
+    return held[key]
 
 
-def forget_outputs() -> None:
-    """Let go of the stored outputs that are held in memory, so that the next run reads its own from disk."""
-    _outputs.cache_clear()
+def _size(output: BranchOutput) -> int:
+    return sum(tensor.nbytes for tensor in output if tensor is not None)

@@ -96,8 +96,8 @@ def _tensors(learning: Learning) -> Iterator[tuple[str, Tensor]]:
         for name, value in moments.items():
             yield f"optimizer/{index}/{name}", value
     yield "generator/cpu", torch.get_rng_state()
-    for index, state in enumerate(_cuda_states()):
-        yield f"generator/cuda/{index}", state
+    if (device := _device_of(learning.network)).type == "cuda":
+        yield "generator/cuda", torch.cuda.get_rng_state(device)
 
 
 def _state(learning: Learning) -> dict[str, Any]:
@@ -127,8 +127,8 @@ def _unpack(learning: Learning, tensors: dict[str, Tensor], state: dict[str, Any
     learning.schedule.load_state_dict({**state["schedule"], "lr_lambdas": [None]})
     _set_optimizer(learning.optimizer, _below(tensors, "optimizer"), state["groups"])
     torch.set_rng_state(tensors["generator/cpu"])
-    if states := list(_below(tensors, "generator/cuda").values()):
-        torch.cuda.set_rng_state_all(states)
+    if "generator/cuda" in tensors:  # of the GPU that the network was on; it may be another one now
+        torch.cuda.set_rng_state(tensors["generator/cuda"], _device_of(learning.network))
 
 
 def _set_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> None:
@@ -149,5 +149,5 @@ def _below(tensors: dict[str, Tensor], folder: str) -> dict[str, Tensor]:
     return {name.removeprefix(f"{folder}/"): value for name, value in tensors.items() if name.startswith(f"{folder}/")}
 
 
-def _cuda_states() -> list[Tensor]:
-    return torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+def _device_of(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device

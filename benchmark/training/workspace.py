@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from backbones import BranchOutput
 from benchmark.config import Settings
 from benchmark.data.augmentation import augment, draw_changes, to_network_input
 from benchmark.data.manifest import Manifest
@@ -33,6 +35,9 @@ class Workspace:
         checkpoint_seconds: training time between two checkpoints of a run, at least.
         micro_batches: images at a time, by run id, for runs whose batch the device's memory does not hold.
         compiled: whether steps on images are compiled by torch.
+        alone: ids of runs that failed when they were trained as one with others.
+        outputs: stored outputs that are held on the device, by run id and whether maps are among them.
+        splits: the split of every seed that was queried.
     """
 
     settings: Settings
@@ -45,6 +50,9 @@ class Workspace:
     checkpoint_seconds: float = 20.0
     micro_batches: dict[str, int] = field(default_factory=dict)
     compiled: bool = False
+    alone: set[str] = field(default_factory=set)
+    outputs: OrderedDict[tuple[str, bool], BranchOutput] = field(init=False, default_factory=OrderedDict)
+    splits: dict[int, Split] = field(init=False, default_factory=dict)
 
     @cached_property
     def images(self) -> Tensor:
@@ -65,7 +73,9 @@ class Workspace:
 
     def split(self, seed: int) -> Split:
         """Return the rows that a seed learns from, selects by and reports."""
-        return _split(self, seed)
+        if seed not in self.splits:
+            self.splits[seed] = split_rows(self.manifest, self.settings.data, seed, stream(seed, "split"))
+        return self.splits[seed]
 
     def folds(self, seed: int, count: int) -> list[np.ndarray]:
         """Return the training rows of a seed in `count` parts, stratified by class."""
@@ -103,11 +113,6 @@ class Workspace:
         size, rotated = self.settings.data.image_size, bool(settings.rotate)
         for index, own in zip(self.on_device_in_parts(order), changes.split(sizes), strict=True):
             yield augment(self.images[index], size, own, rotated=rotated), self.targets[index]
-
-
-@lru_cache(maxsize=64)
-def _split(workspace: Workspace, seed: int) -> Split:
-    return split_rows(workspace.manifest, workspace.settings.data, seed, stream(seed, "split"))
 
 
 def epoch_order(run: Run, rows: np.ndarray, epoch: int) -> list[np.ndarray]:
