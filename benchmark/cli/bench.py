@@ -51,7 +51,7 @@ def bench(
     from benchmark.bench.gpu_report import gpu_page
     from benchmark.bench.measure import measure, setup_of
     from benchmark.bench.report import cpu_page, write
-    from benchmark.engine.experiment import choose_device
+    from benchmark.engine.devices import choose_device
 
     device = choose_device(device)
     asked = overrides(None, None, None, backbones, None, assignments, None)

@@ -105,12 +105,12 @@ class Execution:
         checkpoint: where it is kept between epochs; None keeps nothing.
         micro_batch: images that go through the network at a time; a step still learns from the whole batch, whose
             gradients are added up. None takes the batch at once.
-        compiled: the precision of steps that torch compiles; None compiles none.
+        compiled: whether torch compiles a step's loss and gradients.
     """
 
     checkpoint: Checkpoint | None = None
     micro_batch: int | None = None
-    compiled: str | None = None
+    compiled: bool = False
 
 
 def fit(network: nn.Module, task: Task, stage: StageSettings, execution: Execution | None = None) -> Outcome:
@@ -136,7 +136,7 @@ def fit(network: nn.Module, task: Task, stage: StageSettings, execution: Executi
         return _on_cpu(outcome)
     learning = Learning(network, *optimizer_of(network, stage, task.steps), outcome)
     if execution.compiled and execution.micro_batch is None:
-        learning.loss_of = compiled_loss(network, *next(iter(task.batches(1))), execution.compiled)
+        learning.loss_of = compiled_loss(network, *next(iter(task.batches(1))))
         outcome.compiled = learning.loss_of is not batch_loss
     if execution.checkpoint:
         execution.checkpoint.restore(learning)

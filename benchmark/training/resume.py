@@ -45,7 +45,7 @@ def execution_of(run: Run, workspace: Workspace) -> Execution:
     return Execution(
         EpochCheckpoint(path, workspace.checkpoint_seconds, identity),
         micro_batch,
-        workspace.settings.precision if workspace.compiled and on_images else None,
+        workspace.compiled and on_images,
     )
 
 
