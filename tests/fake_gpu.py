@@ -32,6 +32,10 @@ FREE = {  # operations that start no kernel
     "select", "as_strided", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "unbind", "split",
     "split_with_sizes", "lift_fresh", "device", "chunk", "unfold", "diagonal", "_reshape_alias", "narrow",
 }  # fmt: skip
+CONVOLUTIONS = {"convolution", "conv1d", "conv2d"}  # the latter two in inference mode
+PRODUCTS = CONVOLUTIONS | {  # operations whose inputs have to be of one type, which fake tensors do not look at
+    "mm", "addmm", "bmm", "baddbmm", "linear", "matmul", "convolution_backward", "grid_sampler_2d",
+}  # fmt: skip
 CUDA = {  # what the code asks of a GPU's driver
     "torch.cuda.amp.common.amp_definitely_not_available": lambda: False,
     "torch.cuda.is_bf16_supported": lambda *_, **__: True,
@@ -70,8 +74,10 @@ class Watch(TorchDispatchMode):
             counted.clear()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
+        if name in PRODUCTS and len(dtypes := {x.dtype for x in tree_leaves(args) if isinstance(x, Tensor)}) > 1:
+            raise RuntimeError(f"{name} of different types: {dtypes}")
+        result = func(*args, **(kwargs or {}))
         given, made = _devices((args, kwargs)), _devices(result)
         moved = (bool(given and made) and not given & made) or (name == "copy_" and len(given) > 1)
         indexed_by_cpu = name in ("index", "index_put_") and len(given) > 1
@@ -79,7 +85,7 @@ class Watch(TorchDispatchMode):
             self.waits[f"{name} {_line()}"] += 1
         elif "cuda" in given | made and name not in FREE:
             self.operations[name] += 1
-        if name == "convolution":
+        if name in CONVOLUTIONS:
             self.convolved.add(result.dtype)
         return result
 
@@ -120,6 +126,23 @@ def waits_by_epoch(watch: Watch, module: Any, **functions: str) -> Iterator[dict
         for phase, name in functions.items():
             held.enter_context(patch.object(module, name, counting(phase, getattr(module, name))))
         yield found
+
+
+@contextmanager
+def steps_counted(watch: Watch) -> Iterator[list[dict[str, int]]]:
+    """Count each step of training: operations on the device, those of them that make its batch, and waits."""
+    step, counts = fit._step, []
+
+    def count(*arguments: Any) -> list[Tensor]:
+        made = watch.operations.total()
+        result = step(*arguments)
+        counts.append({"operations": watch.operations.total(), "batch": made, "waits": watch.waits.total()})
+        watch.operations.clear()
+        watch.waits.clear()
+        return result
+
+    with patch.object(fit, "_step", count):
+        yield counts
 
 
 @contextmanager
