@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from benchmark.bench.heads import heads_both_ways
 from benchmark.bench.sides import Place, Team, Work
 from benchmark.config import Settings
 from benchmark.data.manifest import Manifest
+from benchmark.engine.devices import describe_device
 from benchmark.engine.local import worker_devices
 from benchmark.plan import Run, make_plan
 from benchmark.training.backbone import Logits, initial_backbone
@@ -38,6 +38,7 @@ from benchmark.training.workspace import Workspace
 
 CLASSES = 7
 TEST_SHARE = 0.2  # as in RAF-DB
+STORED = 100  # pixels: RAF-DB's aligned faces, which are kept as they are and enlarged on the device
 WARM_EPOCHS = 1  # before the first turn: kernels are chosen, steps compiled
 
 
@@ -157,22 +158,9 @@ def machine(size: int, place: Place) -> None:
             torch.mm(left, right)
         synchronise(place.device)
         seconds.append((time.perf_counter() - started) / 10)
-    cuda = place.device.startswith("cuda")
+    found = {"torch": torch.__version__, "matrix": size, "peak_macs": size**3 / min(seconds)}
     place.turn(None)
-    place.turn(
-        {
-            "device": torch.cuda.get_device_name(place.device) if cuda else "CPU",
-            "driver": _driver() if cuda else None,
-            "torch": torch.__version__,
-            "matrix": size,
-            "peak_macs": size**3 / min(seconds),
-        }
-    )
-
-
-def _driver() -> str:
-    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()[0]
+    place.turn({**describe_device(place.device), **found})
 
 
 def training(cell: Cell, workspace: Workspace, place: Place) -> None:
@@ -252,7 +240,7 @@ def _place_to_work(plan: GpuPlan, folder: Path) -> tuple[Settings, Workspace]:
     settings = plan.settings
     kept = plan.steps * settings.backbone_stage.batch_size / (1 - settings.data.validation_fraction)
     count = round(kept / (1 - TEST_SHARE))
-    size = settings.data.image_size
+    size = min(STORED, settings.data.image_size)
     file = folder / "images.npy"
     drawn = np.random.default_rng(0)
     np.save(file, drawn.integers(0, 256, (count, size, size, 3), dtype=np.uint8))

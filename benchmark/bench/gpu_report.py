@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
+from benchmark.bench.gpu import STORED
 from benchmark.bench.hours import protocol_hours, rates
 from benchmark.bench.report import as_table, head_rows, joined, value_range
 from benchmark.config import Settings
@@ -18,13 +19,14 @@ def gpu_page(found: dict[str, Any], settings: Settings) -> str:
     """Return all figures as Markdown: medians over the turns, with the smallest and the largest."""
     machine, turns = found["machine"], found["repeats"]
     peak = FLOP * machine["peak_macs"]
-    driver = f", driver {machine['driver']}" if machine["driver"] else ""
+    driver = f", driver {machine['driver']}" if "driver" in machine else ""
     head = (
-        f"{machine['device']}{driver}, torch {machine['torch']}, {found['measured']}, n = {turns} turns of each.\n"
+        f"{machine['name']}{driver}, torch {machine['torch']}, {found['measured']}, n = {turns} turns of each.\n"
         f"Measured peak: {peak / 1e12:.1f} TFLOP/s, the bfloat16 product of two matrices of {machine['matrix']} rows. "
-        f"Synthetic {settings.data.image_size} px images (noise), on the device as uint8; a training step is "
-        f"augmentation, forward, backward and Adam in {settings.precision}, counted as {PASSES * FLOP} FLOP for each "
-        "multiply-add of a forward pass. Start is the time until the first epoch of training ended, compiling included."
+        f"Synthetic images (noise) of {STORED} px on the device, enlarged to {settings.data.image_size}. A training "
+        f"step is augmentation, forward, backward and Adam in {settings.precision}: {PASSES * FLOP} FLOP for each "
+        "multiply-add of a forward pass. Start is the time until the first epoch of training ended, compiling "
+        "included."
     )
     tables = [_trainings(found, peak), head_rows(found["heads"]), _hours(found, settings)]
     return joined([head, *(as_table(list(rows)) for rows in tables)])

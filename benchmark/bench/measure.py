@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ def measure(setup: Setup, repeats: int) -> Iterator[dict[str, Any]]:
     setup = setup.with_settings(methods=frozen)
     found = _description(setup, repeats)
     for case in cases(setup):
-        found["figures"].append(compare(case, setup, repeats).to_json())
+        found["figures"].append(asdict(compare(case, setup, repeats)))
         yield found
     team = Team(worker_devices(setup.device, 1, 1), threads=1)
     runs = [run for run in setup.plan if run.kind == "fusion"]

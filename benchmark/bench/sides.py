@@ -6,7 +6,7 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
@@ -15,7 +15,7 @@ import torch
 
 from benchmark.bench.setup import Setup
 from benchmark.engine.local import worker_devices
-from benchmark.training.device import peak_memory
+from benchmark.training.device import peak_memory, set_up_torch
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Team:
         self.processes, self.lines = [], []
         for number, device in enumerate(devices):
             here, there = context.Pipe()
-            process = context.Process(target=_serve, args=(there, (number, len(devices), device), threads), daemon=True)
+            process = context.Process(target=_serve, args=(there, (number, len(devices), device), threads))
             process.start()
             there.close()  # so that the line ends when the process does
             self.processes.append(process)
@@ -95,10 +95,9 @@ def _answer(line: Connection) -> Any:
 
 
 def _serve(line: Connection, place: tuple[int, int, str], threads: int) -> None:
-    torch.set_num_threads(threads)
     device = place[2]
-    if device.startswith("cuda"):
-        torch.cuda.set_device(device)
+    set_up_torch(device)
+    torch.set_num_threads(threads)
 
     def turn(result: Any) -> None:
         line.send(result)
@@ -172,10 +171,6 @@ class Figure:
     fast_memory: int
     plain_memory: int
     note: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the figure as JSON values."""
-        return asdict(self)
 
 
 def compare(case: Case, setup: Setup, repeats: int) -> Figure:

@@ -22,7 +22,8 @@ Values = dict[str, Tensor]
 
 CALLS = 3  # until a CUDA graph is replayed: the first warms up, the second records
 TOLERANCE = {"float32": 1e-3, "bfloat16": 2**-7}  # of a value's norm, at least
-ROUNDING = 2.0  # times what bfloat16 costs the eager step: an early layer's gradient loses up to half its digits
+ROUNDING = 3.0  # times what bfloat16 costs the eager step, whose early layers' gradients are off by several percent
+MOST = 0.5  # of a value's norm, whatever bfloat16 costs
 LEAST = 1e-2  # share of the whole gradient's norm below which a parameter's own is rounding, as of a bias before a norm
 
 
@@ -62,7 +63,7 @@ def compiled_loss(network: nn.Module, inputs: Any, targets: Tensor) -> BatchLoss
     """Return the compiled loss if it agrees with the eager one on this batch; else say why not and return that one.
 
     Compared with the eager step in float32 are the loss, every parameter's gradient and every buffer, as running
-    statistics. They may be off by their precision's rounding, or by twice what the eager step in that precision is.
+    statistics. They may be off by that precision's rounding, or by three times what the eager step in it is.
     A network that draws at random in training, as by dropout, is not compiled: it would draw other numbers.
     """
     compiled = CompiledLoss(len(targets), str(targets.device))
@@ -96,7 +97,7 @@ def _disagreement(network: nn.Module, inputs: Any, targets: Tensor, compiled: Ba
     for _ in range(CALLS):
         found = _one_step(network, inputs, targets, compiled)
     least = TOLERANCE[precision]
-    allowed = {name: max(least, ROUNDING * off) for name, off in _distances(eager, exact).items()}
+    allowed = {name: max(least, min(MOST, ROUNDING * off)) for name, off in _distances(eager, exact).items()}
     for name, off in _distances(found, exact).items():
         if not off <= allowed[name]:
             return f"{name} is off by {off:.1%}, over {allowed[name]:.1%}"

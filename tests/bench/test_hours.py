@@ -29,7 +29,7 @@ def cell(name: str, factor: float, *, compiled: bool = False) -> dict[str, Any]:
 
 
 def found_of(*cells: dict[str, Any]) -> dict[str, Any]:
-    machine = {"device": "A GPU", "driver": "580.1", "torch": "2.11", "matrix": 8192, "peak_macs": 12e12}
+    machine = {"name": "A GPU", "driver": "580.1", "torch": "2.11", "matrix": 8192, "peak_macs": 12e12}
     return {"machine": machine, "measured": "2026-11-26T06:00:00", "repeats": 3, "cells": list(cells), "heads": HEADS}
 
 

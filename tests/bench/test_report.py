@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmark.bench.report import cpu_page, write
@@ -22,9 +23,7 @@ FOUND = {
     "repeats": 3,
     "data": {"name": "drawn", "images": 168, "image_size": 32},
     "load_before": 0.1,
-    "figures": [
-        Figure("data path", "images", 6.5, [6.0, 6.5, 8.0], 1234.0, 190.0, 10**9, 2 * 10**9, "a note").to_json()
-    ],
+    "figures": [asdict(Figure("data path", "images", 6.5, [6.0, 6.5, 8.0], 1234.0, 190.0, 10**9, 2 * 10**9, "a note"))],
     "heads": HEADS,
 }
 

@@ -15,6 +15,8 @@ import torch
 
 from benchmark import training
 from benchmark.engine.experiment import Request, finished_runs
+from benchmark.engine.outcomes import Failed
+from benchmark.engine.work import work
 from benchmark.ledger import artifact_folder
 from benchmark.plan import Run
 from benchmark.training import device, fusion
@@ -156,3 +158,15 @@ def test_a_gpu_is_shared_where_more_is_taken_than_this_process_has(
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 10 * 2**30)
     assert device.is_shared("cuda:1") == shared
     assert not device.is_shared("cpu")
+
+
+def test_it_is_that_runs_failure_in_one_line(
+    place: tuple[list[Run], Workspace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.54 GiB.\nMore about it")
+
+    monkeypatch.setattr(fusion, "stored_outputs", read)
+    outcome = work(place[0][0], place[1])
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "OutOfMemoryError: CUDA out of memory. Tried to allocate 1.54 GiB. More about it"
