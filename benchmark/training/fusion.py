@@ -66,24 +66,23 @@ class StoredOutputs:
         self.branches = [_outputs(i, spec, self.workspace, True) for i, spec in self.parents]
         return self
 
-    def training_batch(self, rows: Tensor) -> list[BranchOutput]:
-        """Return the branches' outputs for a shuffled batch of training rows; row numbers are on the device."""
-        return self._take(rows, rows.roll(1) if self.shuffled else rows)
+    def training_batch(self, index: Tensor) -> list[BranchOutput]:
+        """Return the branches' outputs for a shuffled batch of training rows."""
+        return self._take(index, index.roll(1) if self.shuffled else index)
 
-    def evaluation_batch(self, rows: Tensor) -> list[BranchOutput]:
-        """Return the branches' outputs for these validation or test rows; row numbers are on the device."""
-        return self._take(rows, self.partner[rows])
+    def evaluation_batch(self, index: Tensor) -> list[BranchOutput]:
+        """Return the branches' outputs for these validation or test rows."""
+        return self._take(index, self.partner[index])
 
-    def _take(self, rows: Tensor, partners: Tensor) -> list[BranchOutput]:
-        indices = [rows, *[partners] * (len(self.branches) - 1)]
-        return [_rows_of(branch, index) for branch, index in zip(self.branches, indices, strict=True)]
+    def _take(self, index: Tensor, partners: Tensor) -> list[BranchOutput]:
+        first, *others = self.branches
+        return [_rows_of(first, index), *(_rows_of(branch, partners) for branch in others)]
 
-    def predict(self, network: nn.Module, rows: np.ndarray, batch: int) -> np.ndarray:
+    def predict(self, network: nn.Module, index: Tensor, batch: int) -> np.ndarray:
         """Return the (N, C) scores of these rows, taken in this order, `batch` at a time."""
         network.eval()
         with torch.inference_mode():
-            parts = self.workspace.on_device(rows).split(batch)
-            scores = [network(self.evaluation_batch(part)) for part in parts]
+            scores = [network(self.evaluation_batch(part)) for part in index.split(batch)]
         return torch.cat(scores).float().cpu().numpy()
 
 
@@ -98,20 +97,21 @@ def train_on_stored_outputs(run: Run, workspace: Workspace) -> Outcome:
     batch = int(run.hyperparameters["batch_size"])
 
     def batches(epoch: int) -> Iterator[tuple[list[BranchOutput], Tensor]]:
-        for rows in workspace.batches(run, split.train, epoch):
-            yield outputs.training_batch(rows), workspace.targets[rows]
+        for index in workspace.on_device_in_parts(epoch_order(run, split.train, epoch)):
+            yield outputs.training_batch(index), workspace.targets[index]
 
-    return _fit_and_keep(run, workspace, network, batches, lambda rows: outputs.predict(network, rows, batch))
+    return _fit_and_keep(run, workspace, network, batches, lambda index: outputs.predict(network, index, batch))
 
 
 def _fit_and_keep(
-    run: Run, workspace: Workspace, network: nn.Module, batches: Batches, predict: Callable[[np.ndarray], np.ndarray]
+    run: Run, workspace: Workspace, network: nn.Module, batches: Batches, predict: Callable[[Tensor], np.ndarray]
 ) -> Outcome:
     """Train a head on a run's training rows and leave its selected weights as an artifact."""
     split = workspace.split(run.seed)
+    looked_at = {"validation": workspace.on_device(split.validation), "test": workspace.on_device(split.test)}
 
     def evaluate(_: nn.Module) -> Scores:
-        return {"validation": predict(split.validation), "test": predict(split.test)}
+        return {name: predict(index) for name, index in looked_at.items()}
 
     task = Task(batches, len(epoch_order(run, split.train, 1)), evaluate, workspace.labels_of(split))
     outcome = fit(network, task, stage_of(run), execution_of(run, workspace))
@@ -131,9 +131,9 @@ class CrossFitted(nn.Module):
         """Score the images of each (fold, outputs) by the fold's own copy; rows in the order of the parts."""
         return torch.cat([self.heads[fold](branches) for fold, branches in parts])
 
-    def predict(self, outputs: Sequence[StoredOutputs], rows: np.ndarray, batch: int) -> np.ndarray:
+    def predict(self, outputs: Sequence[StoredOutputs], index: Tensor, batch: int) -> np.ndarray:
         """Return the (N, C) logarithm of the mean of all copies' probabilities."""
-        scores = [taken.predict(head, rows, batch) for taken, head in zip(outputs, self.heads, strict=True)]
+        scores = [taken.predict(head, index, batch) for taken, head in zip(outputs, self.heads, strict=True)]
         mean: np.ndarray = logsumexp(log_softmax(np.stack(scores), axis=2), axis=0) - np.log(len(scores))
         return mean
 
@@ -149,19 +149,17 @@ def train_cross_fitted(run: Run, workspace: Workspace) -> Outcome:
     network, outputs = _initial_cross_fitted(run, workspace)
     split = workspace.split(run.seed)
     batch = int(run.hyperparameters["batch_size"])
-    fold_of = np.zeros(len(workspace.manifest), int)
-    for k, rows in enumerate(workspace.folds(run.seed, len(outputs))):
-        fold_of[rows] = k
+    fold_of = np.zeros(len(workspace.manifest), dtype=np.int64)
+    for fold, rows in enumerate(workspace.folds(run.seed, len(outputs))):
+        fold_of[rows] = fold
 
     def batches(epoch: int) -> Iterator[tuple[list[tuple[int, list[BranchOutput]]], Tensor]]:
         order = [rows[np.argsort(fold_of[rows], kind="stable")] for rows in epoch_order(run, split.train, epoch)]
-        counts = [np.bincount(fold_of[rows], minlength=len(outputs)).tolist() for rows in order]
-        on_device = workspace.on_device(np.concatenate(order)).split([len(rows) for rows in order])
-        for rows, sizes in zip(on_device, counts, strict=True):
-            parts = [(k, part) for k, part in enumerate(rows.split(sizes)) if len(part)]
-            yield [(k, outputs[k].training_batch(part)) for k, part in parts], workspace.targets[rows]
+        for rows, index in zip(order, workspace.on_device_in_parts(order), strict=True):
+            parts = enumerate(index.split(np.bincount(fold_of[rows], minlength=len(outputs)).tolist()))
+            yield [(k, outputs[k].training_batch(part)) for k, part in parts if len(part)], workspace.targets[index]
 
-    return _fit_and_keep(run, workspace, network, batches, lambda rows: network.predict(outputs, rows, batch))
+    return _fit_and_keep(run, workspace, network, batches, lambda index: network.predict(outputs, index, batch))
 
 
 def train_end_to_end(run: Run, workspace: Workspace) -> Outcome:
@@ -183,9 +181,9 @@ def initial_predictor(run: Run, workspace: Workspace) -> tuple[nn.Module, Predic
         return joint, lambda rows, batch: predict_images(joint.eval(), workspace, rows, batch)
     if run.stage == "cross-fitted":
         copies, by_fold = _initial_cross_fitted(run, workspace)
-        return copies, lambda rows, batch: copies.predict(by_fold, rows, batch)
+        return copies, lambda rows, batch: copies.predict(by_fold, workspace.on_device(rows), batch)
     network, outputs = _initial(run, workspace)
-    return network, lambda rows, batch: outputs.predict(network, rows, batch)
+    return network, lambda rows, batch: outputs.predict(network, workspace.on_device(rows), batch)
 
 
 def initial_fusion(run: Run, feature_dims: Sequence[int], workspace: Workspace) -> nn.Module:

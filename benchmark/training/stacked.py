@@ -144,10 +144,10 @@ class StackedOutputs:
             device = self.held[-1].logits.device
             self.places.append(torch.tensor([distinct.index(parent) for parent in parents], device=device)[:, None])
 
-    def take(self, rows: Tensor) -> list[BranchOutput]:
-        """Return the branches' outputs for (S, B) images, a row of them for every member, numbered on the device."""
+    def take(self, index: Tensor) -> list[BranchOutput]:
+        """Return what the branches said of (S, B) images, a row of them for every member."""
         return [
-            BranchOutput(held.features[place, rows], held.logits[place, rows])
+            BranchOutput(held.features[place, index], held.logits[place, index])
             for held, place in zip(self.held, self.places, strict=True)
         ]
 
@@ -169,7 +169,7 @@ def train_together(members: Sequence[Member], workspace: Workspace) -> list[Outc
         "test": workspace.on_device(np.stack([split.test for split in splits])),
     }
 
-    def steps(epoch: int) -> Sequence[Tensor]:
+    def steps(epoch: int) -> tuple[Tensor, ...]:
         orders = [epoch_order(run, split.train, epoch) for run, split in zip(runs, splits, strict=True)]
         rows = workspace.on_device(np.stack([np.concatenate(order) for order in orders]))
         return rows.split([len(batch) for batch in orders[0]], dim=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -91,28 +91,27 @@ class Workspace:
         """Copy row numbers to the device, where they index images, labels and outputs without a wait."""
         return torch.from_numpy(rows).to(self.device)
 
+    def on_device_in_parts(self, order: list[np.ndarray]) -> tuple[Tensor, ...]:
+        """Copy the row numbers of an epoch's batches to the device at once, so that no step waits for a copy."""
+        return self.on_device(np.concatenate(order)).split([len(rows) for rows in order])
+
     def network_input(self, rows: np.ndarray | Tensor) -> Tensor:
         """Return images as networks see them in evaluation, (B, 3, H, W)."""
         index = rows if isinstance(rows, Tensor) else self.on_device(rows)
         return to_network_input(self.images[index], self.settings.data.image_size)
-
-    def batches(self, run: Run, rows: np.ndarray, epoch: int) -> Sequence[Tensor]:
-        """Return the row numbers of an epoch's batches on the device, copied there at once."""
-        order = epoch_order(run, rows, epoch)
-        return self.on_device(np.concatenate(order)).split([len(batch) for batch in order])
 
     def image_batches(self, run: Run, rows: np.ndarray, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield an epoch's augmented images and targets in the order that all methods of a seed share.
 
         The order and all that augmentation draws go to the device once an epoch, so that no step waits for a copy.
         """
-        indices = self.batches(run, rows, epoch)
-        sizes = [len(index) for index in indices]
+        order = epoch_order(run, rows, epoch)
+        sizes = [len(batch) for batch in order]
         settings = self.settings.augmentation
         generator = torch.Generator().manual_seed(stream(run.seed, "augmentation", run.stage, str(epoch)))
         changes = draw_changes(sizes, settings, generator).to(self.device)
         size, rotated = self.settings.data.image_size, bool(settings.rotate)
-        for index, own in zip(indices, changes.split(sizes), strict=True):
+        for index, own in zip(self.on_device_in_parts(order), changes.split(sizes), strict=True):
             yield augment(self.images[index], size, own, rotated=rotated), self.targets[index]
 
 

@@ -110,7 +110,8 @@ def first_loss(run: Run, workspace: Workspace) -> float:
     rows = np.concatenate(epoch_order(run, workspace.split(run.seed).train, 1))
     head = initial_fusion(run, [branch.features.shape[1] for branch in outputs.branches], workspace).double()
     branches = [
-        branch._replace(features=branch.features.double()) for branch in outputs.training_batch(torch.from_numpy(rows))
+        branch._replace(features=branch.features.double())
+        for branch in outputs.training_batch(workspace.on_device(rows))
     ]
     scores = head(branches).detach().numpy()
     assert workspace.manifest.targets is not None
