@@ -3,11 +3,11 @@
 RAF-DB's own file order puts whole classes side by side. A model that looks across its batch can read the class off the
 neighbours there, and loses that as soon as the test set is shuffled or taken one image at a time.
 
-Whether a prediction depends on its batch is a property of the function, not of how it is rounded. A GPU adds in another
-order for another batch size, and a number of p binary digits then differs by some 2^-p of itself: 2^-24 in float32,
-2^-11 in TF32, 2^-8 in bfloat16. Over a network's layers bfloat16 makes 0.3 to 3 % of the scores' spread of that, which
-no tolerance tells from a weak dependence. So all networks are evaluated in float32, with the weights that they were
-trained to in whatever precision, and without TF32.
+Whether a prediction depends on its batch is a property of the function, not of how it is rounded. A GPU adds in
+another order for another batch size, and a number of p binary digits then differs by some 2^-p of itself: 2^-24 in
+float32, 2^-11 in TF32, 2^-8 in bfloat16. Over a network's layers bfloat16 makes some percent of the scores' spread of
+that, which no tolerance tells from a weak dependence. So all networks are evaluated in float32, with the weights that
+they were trained to in whatever precision, and without TF32.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The speed of a GPU: training steps as a share of its measured peak, one run alone and several side by side.
 
-The suite's own training runs on images drawn at random, in up to three processes that share one device. What is
+The suite's own training runs on images drawn at random, in up to two processes that share one device. What is
 measured is handed on part by part, so that a bench that is cut off keeps what it has.
 """
 
@@ -61,7 +61,7 @@ class GpuPlan:
     repeats: int = 3
     steps: int = 30
     head_epochs: int = 3
-    side_by_side: Sequence[int] = (1, 2, 3)
+    side_by_side: Sequence[int] = (1, 2)
     matrix: int = 8192
 
 
@@ -200,7 +200,7 @@ class _Clock(logging.Handler):
 
     def __init__(self, run: Run, workspace: Workspace, place: Place) -> None:
         super().__init__(logging.WARNING)
-        self.inner = image_task(run, workspace, int(run.hyperparameters["batch_size"]) if run.parents else None)
+        self.inner = image_task(run, workspace)
         self.place, split = place, workspace.split(run.seed)
         self.images, self.looked_at = len(split.train), len(split.validation) + len(split.test)
         self.made = self.begun = time.perf_counter()

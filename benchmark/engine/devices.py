@@ -10,9 +10,8 @@ from pathlib import Path
 from benchmark.config import UserError
 
 NVIDIA = Path("/proc/driver/nvidia/version")  # is there where the kernel has NVIDIA's driver
-COMPILED: frozenset[str] = (
-    frozenset()
-)  # kinds of devices on which `--compile auto` compiles: those where it was measured to pay
+COMPILED = frozenset({"cuda"})  # kinds of devices where compiling was measured to pay
+COMPILED_STEPS = 2000  # of a run, from which "auto" compiles: a network takes 20 to 40 s, once for all its seeds
 COMPILE = ("auto", "on", "off")
 
 
@@ -45,9 +44,10 @@ def why_no_gpu() -> str | None:
     return f"this machine has an NVIDIA GPU that torch {torch.__version__} cannot use ({first})"
 
 
-def is_compiled(choice: str, device: str) -> bool:
-    """Tell whether steps are compiled on a device: as the user says, or where it is known to pay."""
-    return choice == "on" or (choice == "auto" and device.partition(":")[0] in COMPILED)
+def is_compiled(choice: str, device: str, steps: int) -> bool:
+    """Tell whether runs of so many steps are compiled on a device: as the user says, or where it is known to pay."""
+    pays = device.partition(":")[0] in COMPILED and steps >= COMPILED_STEPS
+    return choice == "on" or (choice == "auto" and pays)
 
 
 def describe_device(device: str) -> dict[str, str]:

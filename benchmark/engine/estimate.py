@@ -133,7 +133,7 @@ def _memory(run: Run, costs: Costs, workspace: Workspace) -> float:
     if run.stage not in ("backbone", "joint"):
         return costs.base + run.folds * _head(run, costs).outputs
     batch = int(run.hyperparameters["batch_size"])
-    evaluated = batch if run.stage == "joint" else evaluation_batch(workspace)
+    evaluated = evaluation_batch(workspace, run)
     at_once = workspace.micro_batches.get(run.run_id, batch)
     return costs.base + training_memory((cost.footprint for cost in _networks(run, costs)), at_once, evaluated)
 

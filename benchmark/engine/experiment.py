@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmark.config import UserError, restore_settings
+from benchmark.config import Settings, UserError, restore_settings
 from benchmark.data.gate import pass_gate
 from benchmark.data.manifest import Manifest
 from benchmark.data.sources import open_dataset
@@ -228,8 +228,13 @@ def _open_workspace(request: Request, manifest: Manifest, digest: str) -> Worksp
         device=device,
         code=code_digest(request.plugins),
         checkpoint_seconds=request.checkpoint_seconds,
-        compiled=is_compiled(request.compile, device),
+        compiled=is_compiled(request.compile, device, _steps_of_a_backbone(request.settings, manifest)),
     )
+
+
+def _steps_of_a_backbone(settings: Settings, manifest: Manifest) -> int:
+    stage = settings.backbone_stage
+    return stage.epochs * (int((~manifest.is_test).sum()) // stage.batch_size)
 
 
 def _make_plan(request: Request, manifest: Manifest, digest: str) -> list[Run]:

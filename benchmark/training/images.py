@@ -14,24 +14,24 @@ EVALUATION_BATCH = {"cpu": 256, "cuda": 512}
 EVALUATION_PIXELS = {"cpu": 112 * 112 * 256, "cuda": 224 * 224 * 256}
 
 
-def evaluation_batch(workspace: Workspace) -> int:
-    """Return how many images a network is evaluated on at once.
+def evaluation_batch(workspace: Workspace, run: Run | None = None) -> int:
+    """Return how many images a network, or a run's, is evaluated on at once.
 
-    The largest layer's output grows with the area: large images go through in smaller batches, or evaluation would take
-    more memory than training. Two outputs of VGG13's first layer for 64 images of 224 pixels are 1.6 GB in float32.
+    An end-to-end method that depends on its batch is evaluated in batches of the training size, as a plain script does;
+    on a CPU all of them are. The largest layer's output grows with the area: large images go through in smaller
+    batches, or evaluation would take more memory than training. Two outputs of VGG13's first layer for 64 images of
+    224 pixels are 1.6 GB in float32.
     """
     kind = torch.device(workspace.device).type
+    if run is not None and run.stage == "joint" and (run.batch_dependent or kind == "cpu"):
+        return int(run.hyperparameters["batch_size"])
     pixels = workspace.settings.data.image_size**2
     return max(1, min(EVALUATION_BATCH[kind], EVALUATION_PIXELS[kind] // pixels))
 
 
-def image_task(run: Run, workspace: Workspace, batch: int | None = None) -> Task:
-    """Return the augmented training batches of a run's seed, and evaluation on its validation and test images.
-
-    Args:
-        batch: images that evaluation takes at once, for a network whose predictions depend on it.
-    """
-    at_once = batch or evaluation_batch(workspace)
+def image_task(run: Run, workspace: Workspace) -> Task:
+    """Return the augmented training batches of a run's seed, and evaluation on its validation and test images."""
+    at_once = evaluation_batch(workspace, run)
     split = workspace.split(run.seed)
     rows = split.train
     if run.kind == "fold":

@@ -124,8 +124,8 @@ class Stack(nn.Module):
             return self.score_all(weights, [b.features for b in branches], [b.logits for b in branches])
 
     def state_of(self, place: int) -> dict[str, Tensor]:
-        """Return the weights of one head, on the CPU."""
-        return {name: x[place].detach().cpu().clone() for name, x in zip(self.names, self.weights, strict=True)}
+        """Return the weights of one head."""
+        return {name: x[place].detach().clone() for name, x in zip(self.names, self.weights, strict=True)}
 
 
 class StackedOutputs:
@@ -144,9 +144,8 @@ class StackedOutputs:
             device = self.held[-1].logits.device
             self.places.append(torch.tensor([distinct.index(parent) for parent in parents], device=device)[:, None])
 
-    def take(self, rows: np.ndarray) -> list[BranchOutput]:
+    def take(self, index: Tensor) -> list[BranchOutput]:
         """Return what the branches said of (S, B) images, a row of them for every member."""
-        index = torch.from_numpy(rows).to(self.held[0].logits.device)
         return [
             BranchOutput(held.features[place, index], held.logits[place, index])
             for held, place in zip(self.held, self.places, strict=True)
@@ -166,13 +165,14 @@ def train_together(members: Sequence[Member], workspace: Workspace) -> list[Outc
     splits = [workspace.split(run.seed) for run in runs]
     stage, batch = stage_of(runs[0]), int(runs[0].hyperparameters["batch_size"])
     looks = {
-        "validation": np.stack([split.validation for split in splits]),
-        "test": np.stack([split.test for split in splits]),
+        "validation": workspace.on_device(np.stack([split.validation for split in splits])),
+        "test": workspace.on_device(np.stack([split.test for split in splits])),
     }
 
-    def steps(epoch: int) -> list[np.ndarray]:
+    def steps(epoch: int) -> tuple[Tensor, ...]:
         orders = [epoch_order(run, split.train, epoch) for run, split in zip(runs, splits, strict=True)]
-        return [np.stack(rows) for rows in zip(*orders, strict=True)]
+        rows = workspace.on_device(np.stack([np.concatenate(order) for order in orders]))
+        return rows.split([len(batch) for batch in orders[0]], dim=1)
 
     first = steps(1)
     _compare(stack, [head for _, _, head in members], taken.take(first[0]))
@@ -212,7 +212,7 @@ def _compare(stack: Stack, heads: Sequence[nn.Module], branches: Sequence[Branch
 def _learn_epoch(
     stack: Stack,
     taken: StackedOutputs,
-    steps: Sequence[np.ndarray],
+    steps: Sequence[Tensor],
     learner: tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler],
     targets: Tensor,
 ) -> list[dict[str, float]]:
@@ -221,7 +221,7 @@ def _learn_epoch(
     optimizer, schedule = learner
     sums = []
     for rows in steps:
-        scores, learnt = stack(taken.take(rows)), targets[torch.from_numpy(rows).to(targets.device)]
+        scores, learnt = stack(taken.take(rows)), targets[rows]
         losses = F.cross_entropy(scores.flatten(0, 1), learnt.flatten(0, 1), reduction="none").view(rows.shape)
         optimizer.zero_grad(set_to_none=True)
         losses.mean(1).sum().backward()
@@ -237,12 +237,12 @@ def _learn_epoch(
 
 
 @torch.inference_mode()
-def _evaluate(stack: Stack, taken: StackedOutputs, looks: dict[str, np.ndarray], batch: int) -> list[Scores]:
+def _evaluate(stack: Stack, taken: StackedOutputs, looks: dict[str, Tensor], batch: int) -> list[Scores]:
     """Return every member's logits by split, its (S, N) rows taken in their order, `batch` at a time."""
     stack.eval()
-    found: list[Scores] = [{} for _ in next(iter(looks.values()))]
+    found: list[Scores] = [{} for _ in looks["test"]]
     for name, rows in looks.items():
-        parts = [stack(taken.take(part)) for part in np.split(rows, range(batch, rows.shape[1], batch), axis=1)]
+        parts = [stack(taken.take(part)) for part in rows.split(batch, dim=1)]
         scores = torch.cat(parts, dim=1).float().cpu().numpy()
         if np.isnan(scores).any():
             raise DivergedError("a score of a head is not a number")

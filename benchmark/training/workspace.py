@@ -91,6 +91,10 @@ class Workspace:
         """Copy row numbers to the device, where they index images, labels and outputs without a wait."""
         return torch.from_numpy(rows).to(self.device)
 
+    def on_device_in_parts(self, order: list[np.ndarray]) -> tuple[Tensor, ...]:
+        """Copy the row numbers of an epoch's batches to the device at once, so that no step waits for a copy."""
+        return self.on_device(np.concatenate(order)).split([len(rows) for rows in order])
+
     def network_input(self, rows: np.ndarray | Tensor) -> Tensor:
         """Return images as networks see them in evaluation, (B, 3, H, W)."""
         index = rows if isinstance(rows, Tensor) else self.on_device(rows)
@@ -106,9 +110,8 @@ class Workspace:
         settings = self.settings.augmentation
         generator = torch.Generator().manual_seed(stream(run.seed, "augmentation", run.stage, str(epoch)))
         changes = draw_changes(sizes, settings, generator).to(self.device)
-        indices = self.on_device(np.concatenate(order)).split(sizes)
         size, rotated = self.settings.data.image_size, bool(settings.rotate)
-        for index, own in zip(indices, changes.split(sizes), strict=True):
+        for index, own in zip(self.on_device_in_parts(order), changes.split(sizes), strict=True):
             yield augment(self.images[index], size, own, rotated=rotated), self.targets[index]
 
 

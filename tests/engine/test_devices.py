@@ -71,11 +71,14 @@ def test_a_gpu_is_described_with_its_driver_and_one_that_is_not_there_refused(mo
 
 
 @pytest.mark.parametrize(
-    ("choice", "device", "expected"),
-    [("on", "cpu", True), ("off", "cuda:0", False), ("auto", "cpu", False), ("auto", "cuda:1", True)],
+    ("choice", "device", "steps", "expected"),
+    [
+        ("on", "cpu", 1, True),
+        ("off", "cuda:0", 9000, False),
+        ("auto", "cpu", 9000, False),
+        ("auto", "cuda:1", 9000, True),
+        ("auto", "cuda:1", 100, False),
+    ],
 )
-def test_auto_compiles_where_it_was_measured_to_pay(
-    choice: str, device: str, expected: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(devices, "COMPILED", frozenset({"cuda"}))
-    assert devices.is_compiled(choice, device) is expected
+def test_auto_compiles_where_it_was_measured_to_pay(choice: str, device: str, steps: int, expected: bool) -> None:
+    assert devices.is_compiled(choice, device, steps) is expected

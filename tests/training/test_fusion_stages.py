@@ -72,13 +72,13 @@ def test_shuffled_partners_are_other_images_of_the_same_split(done: tuple[dict[s
     outputs = fusion.StoredOutputs(runs["early:partner=shuffled"], workspace)
     split = workspace.split(0)
     for rows in (split.validation, split.test):
-        partners = outputs.partner[rows]
+        partners = outputs.partner[rows].numpy()
         assert set(partners) == set(rows)
         assert not (partners == rows).any()
-    branches = outputs.evaluation_batch(split.test)
+    branches = outputs.evaluation_batch(workspace.on_device(split.test))
     torch.testing.assert_close(branches[0].features, outputs.branches[0].features[split.test])
     torch.testing.assert_close(branches[1].features, outputs.branches[1].features[outputs.partner[split.test]])
-    batch = outputs.training_batch(split.train[:5])
+    batch = outputs.training_batch(workspace.on_device(split.train[:5]))
     torch.testing.assert_close(batch[1].features, outputs.branches[1].features[np.roll(split.train[:5], 1)])
 
 

@@ -76,7 +76,7 @@ def test_maps_of_a_run_in_bfloat16_are_kept_in_it_and_read_as_they_were(request_
     settings = finished.settings.model_copy(update={"precision": "bfloat16"})
     workspace = replace(finished, settings=settings, experiment=tmp_path)
     rows = np.arange(len(workspace.manifest))
-    taken = StoredOutputs(run, workspace).with_maps().evaluation_batch(rows)
+    taken = StoredOutputs(run, workspace).with_maps().evaluation_batch(torch.from_numpy(rows))
     for parent, spec, stored in zip(run.parents, run.backbones, taken, strict=True):
         kept = load_tensors(artifact_folder(tmp_path, parent) / MAPS)["maps"]
         assert kept.dtype == torch.bfloat16
