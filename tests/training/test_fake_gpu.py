@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from backbones import BACKBONES, BranchOutput
 from benchmark import training
+from benchmark.audit import batch_dependence
 from benchmark.audit.batch_dependence import audit_run
 from benchmark.audit.determinism import IDENTICAL, repeat_run
 from benchmark.config import load_config
@@ -83,7 +84,7 @@ def make_place(folder: Path, **changes: Any) -> Place:
         {
             "data.dataset": "synthetic",
             "data.synthetic.train": 98,
-            "data.synthetic.test": 56,
+            "data.synthetic.test": 36,
             "data.image_size": 48,
             "weights": "none",
             "backbones": PAIR,
@@ -115,7 +116,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Place:
 @pytest.fixture
 def gpu(trained: Place) -> Iterator[tuple[Place, Watch]]:
     """The same with a fake GPU of its own; a run that a test trains is trained for the following ones."""
-    with fake_gpu() as watch, patch.object(latency, "BATCHES", 1):
+    with fake_gpu() as watch, patch.object(latency, "BATCHES", 1), patch.object(batch_dependence, "SHUFFLES", 1):
         yield replace(trained, workspace=replace(trained.workspace, micro_batches={})), watch
 
 
