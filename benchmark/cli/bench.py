@@ -37,6 +37,7 @@ def bench(
     compiled: Annotated[
         list[str] | None, typer.Option(help="On a GPU: networks, and pairs as a+b, whose steps are compiled too.")
     ] = None,
+    side_by_side: Annotated[int, typer.Option(min=1, help="On a GPU: up to how many processes share it.")] = 2,
     data_dir: DataDir = Path("data"),
     out: Annotated[Path, typer.Option(help="Where the table and its raw numbers are written.")] = Path("results/bench"),
 ) -> None:
@@ -59,7 +60,8 @@ def bench(
     with tempfile.TemporaryDirectory() as folder:
         if device.startswith("cuda"):
             settings = load_config("paper", {"weights": "none", "data.dataset": "synthetic", **asked})
-            measuring = measure_gpu(GpuPlan(settings, device, compiled or COMPILED, repeats), Path(folder))
+            plan = GpuPlan(settings, device, compiled or COMPILED, repeats, side_by_side=range(1, side_by_side + 1))
+            measuring = measure_gpu(plan, Path(folder))
             page = partial(gpu_page, settings=settings)
         else:
             settings = load_config("demo", {**SMALL, **asked})
