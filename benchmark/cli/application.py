@@ -28,6 +28,7 @@ MANY = (
     "--accept",
     "--plant",
     "--share",
+    "--compiled",
 )
 
 
