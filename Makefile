@@ -27,7 +27,7 @@ running := $(if $(ENGINE),--engine $(ENGINE)) $(if $(DEVICE),--device $(DEVICE))
     $(if $(RETRY_FAILED),--retry-failed) $(if $(ACCEPT),--accept $(ACCEPT))
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev reproduce plan status table1 table2 table3 table4 report power ui track tune audit bench test test-slow lint clean
+.PHONY: help install install-dev reproduce plan status table1 table2 table3 table4 report power ui track tune audit bench parity test test-slow lint clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -83,7 +83,12 @@ table4: $(BIN)/.installed ## Print Table 4, fusion and its controls (ARMS=contro
 	@$(BIN)/ferfuse table 4 --experiment $(EXPERIMENT)
 
 bench: $(BIN)/.installed ## Measure speed: on a CPU against the plain way of the same work, on a GPU as a share of its peak
-	@$(BIN)/ferfuse bench $(if $(DEVICE),--device $(DEVICE))
+	@$(BIN)/python -m tools.bench speed $(if $(DEVICE),--device $(DEVICE))
+
+parity: $(BIN)/.installed ## Train a network the fast and the plain way, and compare their accuracies (DATASET, DATA_ROOT, SEEDS)
+	@$(BIN)/python -m tools.bench parity --profile $(PROFILE) $(if $(DATASET),--dataset $(DATASET)) \
+	    $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)") $(if $(SEEDS),--seeds $(SEEDS)) $(foreach pair,$(SET),--set $(pair)) \
+	    $(if $(DEVICE),--device $(DEVICE)) $(if $(WORKERS),--workers $(WORKERS))
 
 tune: $(BIN)/.installed ## Search each method's settings on validation (METHODS, TRIALS, STUDIES), then TUNED=1 uses them
 	@$(BIN)/ferfuse tune $(chosen) $(if $(DATASET),--dataset $(DATASET)) $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)") \

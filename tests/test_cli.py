@@ -19,6 +19,7 @@ from benchmark.cli import main, spread_lists
 from benchmark.data.formats.raf_db import IMAGE_FOLDER, LABEL_FILE
 from benchmark.data.vocabulary import SYNTHETIC_MARK
 from benchmark.ledger import Ledger, load_ledger
+from tools.bench.__main__ import app as bench
 from tests.conftest import NARROW, TINY
 
 SETTINGS = [f"--set={name}={json.dumps(value)}" for name, value in TINY.items()]
@@ -393,3 +394,6 @@ def test_lists_after_an_option_are_spread() -> None:
     ]  # fmt: skip
     assert spread_lists(["table", "2"]) == ["table", "2"]
     assert spread_lists(["--plugin", "a.py", "--plugin", "b.py"]) == ["--plugin", "a.py", "--plugin", "b.py"]
+    assert spread_lists(["speed", "--compiled", "vgg11", "resnet18"], bench) == [
+        "speed", "--compiled", "vgg11", "--compiled", "resnet18",
+    ]  # fmt: skip

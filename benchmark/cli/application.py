@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
 from benchmark.config import UserError
 from benchmark.ledger import storage_fault
 
-app = typer.Typer(
-    name="ferfuse",
-    help="Is this fusion method's gain real? A reproducible benchmark and ablation suite.",
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    add_completion=False,
-)
-MANY = (
-    "--backbones",
-    "--methods",
-    "--method",
-    "--backbone",
-    "--plugin",
-    "--set",
-    "--arms",
-    "--accept",
-    "--plant",
-    "--share",
-    "--compiled",
-)
+
+def application(name: str, purpose: str) -> typer.Typer:
+    """Return an application without commands yet."""
+    return typer.Typer(
+        name=name, help=purpose, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False
+    )
 
 
-def spread_lists(arguments: list[str]) -> list[str]:
+app = application("ferfuse", "Is this fusion method's gain real? A reproducible benchmark and ablation suite.")
+
+
+def spread_lists(arguments: list[str], commands: typer.Typer = app) -> list[str]:
     """Turn `--methods late early` into `--methods late --methods early`, which the option parser understands."""
+    many = _list_options(typer.main.get_command(commands))
     spread: list[str] = []
     option = ""
     for argument in arguments:
-        if argument in MANY:
+        if argument in many:
             option = argument
             spread.append(argument)
         elif argument.startswith("--") or not option:
@@ -50,10 +40,16 @@ def spread_lists(arguments: list[str]) -> list[str]:
     return spread
 
 
-def main() -> None:
+def _list_options(command: Any) -> set[str]:
+    """Return the options that take several values, of a command and those below it."""
+    own = {name for option in command.params if getattr(option, "multiple", False) for name in option.opts}
+    return own.union(*(_list_options(one) for one in getattr(command, "commands", {}).values()))
+
+
+def main(commands: typer.Typer = app) -> None:
     """Run the command line; a user's fault is one line and exit status 2."""
     try:
-        sys.exit(app(args=spread_lists(sys.argv[1:]) or ["--help"], standalone_mode=False))
+        sys.exit(commands(args=spread_lists(sys.argv[1:], commands) or ["--help"], standalone_mode=False))
     except UserError as error:
         _end(f"{error}", 2)
     except (KeyboardInterrupt, typer.Abort):

@@ -10,7 +10,6 @@ from dataclasses import replace
 import torch
 
 from backbones.shapes import build_without_memory
-from benchmark.bench.sides import Place
 from benchmark.ledger import artifact_folder
 from benchmark.plan import Run
 from benchmark.training import train
@@ -19,6 +18,7 @@ from benchmark.training.checkpoint import save_tensors
 from benchmark.training.device import synchronise
 from benchmark.training.stacked import stacks, train_together
 from benchmark.training.workspace import Workspace
+from tools.bench.sides import Place
 
 ALONE = 4  # heads that are trained one after the other to know the rate of any number
 

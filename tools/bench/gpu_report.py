@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
-from benchmark.bench.gpu import STORED
-from benchmark.bench.hours import protocol_hours, rates
-from benchmark.bench.report import as_table, head_rows, joined, value_range
 from benchmark.config import Settings
+from tools.bench.gpu import STORED
+from tools.bench.hours import protocol_hours, rates
+from tools.bench.report import as_table, head_rows, joined, value_range
 
 FLOP = 2  # of a multiply-add
 PASSES = 3  # a training step's multiply-adds over those of a forward pass

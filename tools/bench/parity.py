@@ -11,8 +11,6 @@ import numpy as np
 import torch
 
 from backbones import build_backbone, split_replicate
-from benchmark.bench.plain import PlainTraining
-from benchmark.bench.setup import Setup
 from benchmark.config import UserError
 from benchmark.engine.local import worker_devices
 from benchmark.plan import Run, stream
@@ -20,6 +18,8 @@ from benchmark.statistics.paired import PairedTest, paired_t_test
 from benchmark.training.backbone import Logits, initial_backbone, train_without_artifacts
 from benchmark.training.checkpoint import stage_of
 from benchmark.training.fit import epoch_scores, rules_that_take
+from tools.bench.plain import PlainTraining
+from tools.bench.setup import Setup
 
 
 @dataclass(frozen=True)

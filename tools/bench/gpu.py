@@ -20,8 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.bench.heads import heads_both_ways
-from benchmark.bench.sides import Place, Team, Work
 from benchmark.config import Settings
 from benchmark.data.manifest import Manifest
 from benchmark.engine.devices import describe_device
@@ -35,6 +33,8 @@ from benchmark.training.fusion import EndToEnd, initial_fusion
 from benchmark.training.images import image_task
 from benchmark.training.resume import execution_of
 from benchmark.training.workspace import Workspace
+from tools.bench.heads import heads_both_ways
+from tools.bench.sides import Place, Team, Work
 
 CLASSES = 7
 TEST_SHARE = 0.2  # as in RAF-DB

@@ -12,9 +12,6 @@ from dataclasses import replace
 from functools import partial
 
 from backbones import build_backbone
-from benchmark.bench.plain import PlainTraining
-from benchmark.bench.setup import Setup
-from benchmark.bench.sides import Case, Done, Once, Side
 from benchmark.ledger import artifact_folder
 from benchmark.plan import Run
 from benchmark.training import train
@@ -25,6 +22,9 @@ from benchmark.training.fit import fit
 from benchmark.training.fusion import initial_fusion
 from benchmark.training.images import image_task
 from benchmark.training.resume import checkpoint_path
+from tools.bench.plain import PlainTraining
+from tools.bench.setup import Setup
+from tools.bench.sides import Case, Done, Once, Side
 
 PASSES = 4  # over the training images in one turn of the data path, which is over quickly
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from benchmark.bench.gpu_report import gpu_page
-from benchmark.bench.hours import TEST, TRAIN, protocol_hours
 from benchmark.config import Settings, load_config
+from tools.bench.gpu_report import gpu_page
+from tools.bench.hours import TEST, TRAIN, protocol_hours
 
 HEADS = [{"early": {"alone": 1000.0, "stacked": 4000.0, "heads": 60}, "gated": {"alone": 2000.0}}]
 LEARNT, LOOKED_AT = 0.9 * TRAIN, 0.1 * TRAIN + TEST

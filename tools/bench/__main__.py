@@ -1,4 +1,4 @@
-"""Commands that measure speed, and whether it costs accuracy."""
+"""Measure speed, and whether it costs accuracy: `python -m tools.bench speed`, `python -m tools.bench parity`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark.cli.application import app
+from benchmark.cli.application import application, main
 from benchmark.cli.options import (
     Assignments,
     Backbones,
@@ -24,11 +24,12 @@ from benchmark.cli.options import (
 from benchmark.config import load_config
 
 SMALL = {"data.synthetic.train": 200, "data.synthetic.test": 100, "seeds": 4, "backbones": ["resnet18", "vgg11"]}
+app = application("bench", "Measure speed, and whether it costs accuracy.")
 COMPILED = ("resnet18", "vgg11")  # compiling a network takes about a minute
 
 
 @app.command()
-def bench(
+def speed(
     backbones: Backbones = None,
     assignments: Assignments = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
@@ -46,13 +47,13 @@ def bench(
     On a GPU the training steps of the paper's profile are measured and its hours are extrapolated. Each part is
     written as soon as it is measured.
 
-    Example: ferfuse bench --device cuda --compiled resnet18 resnet18+resnet34
+    Example: python -m tools.bench speed --device cuda --compiled resnet18 resnet18+resnet34
     """
-    from benchmark.bench.gpu import GpuPlan, measure_gpu
-    from benchmark.bench.gpu_report import gpu_page
-    from benchmark.bench.measure import measure, setup_of
-    from benchmark.bench.report import cpu_page, write
     from benchmark.engine.devices import choose_device
+    from tools.bench.gpu import GpuPlan, measure_gpu
+    from tools.bench.gpu_report import gpu_page
+    from tools.bench.measure import measure, setup_of
+    from tools.bench.report import cpu_page, write
 
     device = choose_device(device)
     asked = overrides(None, None, None, backbones, None, assignments, None)
@@ -87,11 +88,11 @@ def parity(
 ) -> None:
     """Train a backbone by the fast path and by the plain one, and compare their accuracies seed by seed.
 
-    Example: ferfuse parity --dataset raf-db --data-root /data/RAF-DB/basic --seeds 8
+    Example: python -m tools.bench parity --dataset raf-db --data-root /data/RAF-DB/basic --seeds 8
     """
-    from benchmark.bench.measure import setup_of
-    from benchmark.bench.parity import as_text
-    from benchmark.bench.parity import parity as compare_paths
+    from tools.bench.measure import setup_of
+    from tools.bench.parity import as_text
+    from tools.bench.parity import parity as compare_paths
 
     asked = overrides(dataset, data_root, seeds, [backbone], None, assignments, None)
     settings = load_config(profile, {"methods": [], "groups": "pairs", **asked})
@@ -99,3 +100,7 @@ def parity(
         setup = setup_of(settings, Path(folder), data_dir, device=device, workers=workers)
         found = compare_paths(setup, backbone)
     typer.echo(as_text(found, setup.workspace.manifest.title))
+
+
+if __name__ == "__main__":  # the bench's own processes import this file too
+    main(app)

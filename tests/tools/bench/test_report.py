@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmark.bench.report import cpu_page, write
-from benchmark.bench.sides import Figure
+from tools.bench.report import cpu_page, write
+from tools.bench.sides import Figure
 
 HEADS = [
     {"early": {"alone": 100.0, "stacked": 150.0, "heads": 4}, "gated": {"alone": 50.0}},

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from benchmark.bench.setup import Setup
 from benchmark.engine.local import worker_devices
 from benchmark.training.device import peak_memory, set_up_torch
+from tools.bench.setup import Setup
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 
-from benchmark.bench.cases import cases
-from benchmark.bench.heads import heads_both_ways
-from benchmark.bench.setup import Setup
-from benchmark.bench.sides import Team, compare
 from benchmark.config import Settings
 from benchmark.engine.devices import choose_device
 from benchmark.engine.local import worker_devices
 from fusion_methods import resolve_fusion
+from tools.bench.cases import cases
+from tools.bench.heads import heads_both_ways
+from tools.bench.setup import Setup
+from tools.bench.sides import Team, compare
 
 
 def setup_of(settings: Settings, folder: Path, data_dir: Path, *, device: str, workers: int) -> Setup:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from benchmark.bench.gpu import CLASSES, Cell, GpuPlan, _place_to_work, measure_gpu, training
-from benchmark.bench.gpu_report import gpu_page
-from benchmark.bench.sides import Place
 from benchmark.config import load_config
 from benchmark.plan import make_plan
 from benchmark.training import step
 from tests.conftest import NARROW
+from tools.bench.gpu import CLASSES, Cell, GpuPlan, _place_to_work, measure_gpu, training
+from tools.bench.gpu_report import gpu_page
+from tools.bench.sides import Place
 
 STAGE = {f"{stage}.batch_size": 8 for stage in ("backbone_stage", "fusion_stage", "joint_stage")}
 SETTINGS = load_config(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark.bench.setup import Setup
 from benchmark.config import load_config
 from tests.conftest import TINY
+from tools.bench.setup import Setup
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark.bench.cases import cases
-from benchmark.bench.setup import Setup
+from tools.bench.cases import cases
+from tools.bench.setup import Setup
 
 
 @pytest.mark.parametrize("name", ["data path", "stage 1, resnet18", "fusion stage"])

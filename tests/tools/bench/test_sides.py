@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from benchmark.bench.cases import cases
-from benchmark.bench.setup import Setup
-from benchmark.bench.sides import Case, Done, Once, Place, Side, Team, compare
+from tools.bench.cases import cases
+from tools.bench.setup import Setup
+from tools.bench.sides import Case, Done, Once, Place, Side, Team, compare
 
 
 def half_a_second(setup: Setup, number: int, count: int) -> Once:

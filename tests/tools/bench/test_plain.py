@@ -8,10 +8,10 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler
 
 from backbones import build_backbone
-from benchmark.bench.plain import Images, PlainTraining
-from benchmark.bench.setup import Setup
 from benchmark.training.backbone import Logits, train_without_artifacts
 from fusion_methods import build_fusion
+from tools.bench.plain import Images, PlainTraining
+from tools.bench.setup import Setup
 
 
 def test_unchanged_images_are_those_that_the_suite_evaluates(setup: Setup) -> None:

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.bench import parity
-from benchmark.bench.setup import Setup
 from benchmark.config import UserError
 from benchmark.statistics.paired import paired_t_test
 from benchmark.training.backbone import initial_backbone
 from benchmark.training.small_maps import SmallMapConv2d
 from benchmark.training.workspace import Workspace
+from tools.bench import parity
+from tools.bench.setup import Setup
 
 
 @pytest.mark.parametrize("best", [0, 1, 2])

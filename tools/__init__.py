@@ -1,0 +1,1 @@
+"""For the people who work on ferfuse: the speed bench. Not installed."""
