@@ -19,8 +19,9 @@ from benchmark.cli import main, spread_lists
 from benchmark.data.formats.raf_db import IMAGE_FOLDER, LABEL_FILE
 from benchmark.data.vocabulary import SYNTHETIC_MARK
 from benchmark.ledger import Ledger, load_ledger
-from tools.bench.__main__ import app as bench
 from tests.conftest import NARROW, TINY
+from tests.data.faults import plant_faults
+from tools.bench.__main__ import app as bench
 
 SETTINGS = [f"--set={name}={json.dumps(value)}" for name, value in TINY.items()]
 QUICK = [f"--set={name}={json.dumps(value)}" for name, value in {**TINY, "backbones": NARROW}.items()]
@@ -345,20 +346,9 @@ def test_data_commands(tmp_path: Path) -> None:
 
 
 def test_errors_in_the_data_stop_an_experiment_until_they_are_accepted(tmp_path: Path) -> None:
-    words = [
-        "data",
-        "synthesize",
-        "faces",
-        "--train",
-        "112",
-        "--test",
-        "56",
-        "--plant",
-        "leaks=2",
-        "--share",
-        "fear=0.1",
-    ]
-    assert "planted 2: test images among the training images" in ferfuse(*words, folder=tmp_path).stdout
+    words = ["data", "synthesize", "faces", "--train", "112", "--test", "56", "--share", "fear=0.1"]
+    ferfuse(*words, folder=tmp_path)
+    plant_faults(tmp_path / "faces", {"leaks": 2}, seed=0)
     checked = ferfuse("data", "check", "--data-root", "faces", folder=tmp_path, status=2)
     assert "error: identical-across: 2 identical pairs" in checked.stdout
     accepted = ferfuse("data", "check", "--data-root", "faces", "--accept", "identical-across", folder=tmp_path)

@@ -90,21 +90,15 @@ def synthesize(
     mixed: Annotated[
         bool, typer.Option("--mixed", help="Without RAF-DB's blocks of a class in the file order.")
     ] = False,
-    plant: Annotated[list[str] | None, typer.Option(help="Faults to plant, as leaks=10.")] = None,
 ) -> None:
-    """Draw synthetic faces in RAF-DB's layout, with faults where they are asked for.
+    """Draw synthetic faces in RAF-DB's layout.
 
-    Faults that can be planted: duplicates, leaks, near-leaks, conflicts, swapped-classes, truncated, unreadable,
-    oversized, tiny, constant, not-square, cmyk, blue, grey, blocks, missing-classes.
-
-    Example: ferfuse data synthesize data/faces --train 2000 --test 500 --mixed --plant leaks=10 duplicates=5
+    Example: ferfuse data synthesize data/faces --train 2000 --test 500 --mixed
     """
-    from benchmark.data.faults import FAULTS, mix_order, plant_faults
-    from benchmark.data.synthetic import write_synthetic_faces
+    from benchmark.data.synthetic import mix_order, write_synthetic_faces
 
     _refuse_existing(target)
-    faults = {name: int(_number(name, text, "--plant")) for name, text in map(_halves, plant or [])}
-    shares = {name: _number(name, text, "--share") for name, text in map(_halves, share or [])}
+    shares = dict(map(_share, share or []))
     try:
         write_synthetic_faces(
             target,
@@ -117,14 +111,11 @@ def synthesize(
             disturbance=disturbance,
             shares=shares,
         )
-        plant_faults(target, faults, seed)
     except ValueError as error:
         raise UserError(str(error)) from error
     if mixed:
         mix_order(target, seed)
     typer.echo(f"drew {train} training and {test} test faces into {target}")
-    for name, count in faults.items():
-        typer.echo(f"planted {count}: {FAULTS[name].what}")
 
 
 def _settings(
@@ -140,16 +131,12 @@ def _refuse_existing(target: Path) -> None:
         raise UserError(f"{target} exists already; give a folder that does not")
 
 
-def _halves(text: str) -> tuple[str, str]:
+def _share(text: str) -> tuple[str, float]:
     name, _, value = text.partition("=")
-    return name, value
-
-
-def _number(name: str, text: str, option: str) -> float:
     try:
-        return float(text)
+        return name, float(value)
     except ValueError as error:
-        raise UserError(f"{option} {name}={text}: write it as NAME=NUMBER") from error
+        raise UserError(f"--share {name}={value}: write it as NAME=NUMBER") from error
 
 
 def _contents(manifest: Manifest, report: Report, data_dir: Path) -> dict[str, Any]:

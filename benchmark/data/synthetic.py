@@ -32,6 +32,7 @@ _FEAR, _DISGUST, _NEUTRAL = 1, 2, 6
 _LEAST_PER_CLASS = 2
 _SUPERSAMPLING = 3
 _USUAL_SCALE = 1.225
+_MIXED = 16  # the order has a generator of its own
 
 # 1 inner brow raiser, 2 outer brow raiser, 4 brow lowerer, 5 upper lid raiser, 6 cheek raiser,
 # 7 lid tightener, 9 nose wrinkler, 10 upper lip raiser, 12 lip corner puller, 15 lip corner depressor,
@@ -122,6 +123,14 @@ def write_synthetic_faces(
             "These faces are drawn by ferfuse, not photographed.\n", encoding="utf-8"
         )
         unfinished.rename(root)
+
+
+def mix_order(root: Path, seed: int) -> None:
+    """Shuffle the list of images under `root`, so that the file order says nothing about the class."""
+    file = root / "EmoLabel" / "list_patition_label.txt"
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    order = np.random.default_rng([seed, _MIXED]).permutation(len(lines))
+    file.write_text("".join(lines[row] for row in order), encoding="utf-8")
 
 
 def class_counts(split: str, images: int, shares: Mapping[str, float] | None = None) -> Labels:

@@ -12,7 +12,6 @@ from PIL import Image
 
 from benchmark.config import DataSettings, UserError
 from benchmark.data.export import write_raf_db_layout
-from benchmark.data.faults import FAULTS, mix_order, plant_faults
 from benchmark.data.formats.raf_db import IMAGE_FOLDER, read_raf_db
 from benchmark.data.gate import CODES, Report, check_data, describe_data, pass_gate
 from benchmark.data.gate.findings import Finding, Subject
@@ -21,7 +20,8 @@ from benchmark.data.gate.order import neighbour_accuracy
 from benchmark.data.gate.persons import check_persons
 from benchmark.data.manifest import Manifest
 from benchmark.data.scan import FACTS
-from benchmark.data.synthetic import write_synthetic_faces
+from benchmark.data.synthetic import mix_order, write_synthetic_faces
+from tests.data.faults import FAULTS, plant_faults
 
 SETTINGS = DataSettings(image_size=16)
 
@@ -215,11 +215,3 @@ def test_images_without_any_like_them_give_no_pairs() -> None:
     facts = np.zeros(2, FACTS)
     facts["spread"], facts["pixels"], facts["hash"] = 50, [1, 2], [0, 2**64 - 1]
     assert near_pairs(facts).shape == (0, 2)
-
-
-def test_the_commands_help_names_every_fault() -> None:
-    from benchmark.cli.data import synthesize
-
-    assert all(name in str(synthesize.__doc__) for name in FAULTS)
-    with pytest.raises(ValueError, match="no fault 'leak' can be planted; did you mean leaks"):
-        plant_faults(Path("unused"), {"leak": 1}, seed=0)
