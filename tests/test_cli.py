@@ -210,6 +210,7 @@ def test_the_readmes_own_method_goes_through_runner_audit_and_tables(finished: P
     assert "1 runs to do" in done.stderr
     assert "Feature difference (width=16)" in done.stdout
     assert "Joint fusion" in done.stdout
+    assert re.search(r"with 1 seed: Feature difference \(width=16\) is .* Late fusion .* Early fusion", done.stdout)
     audited = json.loads(ferfuse("audit", "--json", *words[:3], folder=folder).stdout)
     assert {row["method"]: row["verdict"] for row in audited} == {
         "late": "independent of the batch",
