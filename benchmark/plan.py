@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -185,8 +186,11 @@ def _network(text: str, settings: Settings, num_classes: int) -> Network:
     spec = resolve_backbone(text)
     weights = find_weights(settings.weights, backbone)
     replicate = split_replicate(text)[1]
-    network = build_without_memory(text, num_classes)
-    output, macs = look_at_image(network, text, settings.data.image_size)
+    outside, size = backbone.name in BACKBONES.sources, settings.data.image_size
+    with _blaming(outside, f"{text} cannot take images of {size} pixels"):
+        network = build_without_memory(text, num_classes)
+        image = torch.empty(1, 3, size, size, device="meta")
+        output, macs = multiply_adds(network, image) if outside else look_at_image(network, text, size)
     suffix = spec.text.partition(":")[2] + (f"#{replicate}" if replicate > 1 else "")
     return Network(
         spec=text,
@@ -206,15 +210,22 @@ def _head(spec: FusionSpec, networks: Sequence[Network], num_classes: int) -> He
     Raises:
         UserError: a plug-in's module does not; the message names its line.
     """
-    if spec.method.name not in FUSION_METHODS.sources:
+    names = "+".join(network.spec for network in networks)
+    with _blaming(spec.method.name in FUSION_METHODS.sources, f"{spec.text} does not fit {names}"):
         return _measured(spec, networks, num_classes)
+
+
+@contextmanager
+def _blaming(outside: bool, what: str) -> Iterator[None]:
+    """Turn whatever code from outside raises, which is its author's to mend, into one line with its own line in it."""
     try:
-        return _measured(spec, networks, num_classes)
+        yield
     except UserError:
         raise
-    except Exception as error:  # whatever the user's module raises is the user's to mend
-        names = "+".join(network.spec for network in networks)
-        raise UserError(f"{spec.text} does not fit {names}: {blamed(error)}; mend it, or leave it out") from error
+    except Exception as error:
+        if not outside:
+            raise
+        raise UserError(f"{what}: {blamed(error)}; mend it, or leave it out") from error
 
 
 def _measured(spec: FusionSpec, networks: Sequence[Network], num_classes: int) -> Head:

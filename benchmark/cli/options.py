@@ -27,7 +27,9 @@ DataDir = Annotated[Path, typer.Option(help="Where decoded images and synthetic 
 Seeds = Annotated[int | None, typer.Option(help="Number of seeds.")]
 Backbones = Annotated[list[str] | None, typer.Option(help="Backbones, separated by blanks.")]
 Methods = Annotated[list[str] | None, typer.Option(help="Fusion methods with settings, separated by blanks.")]
-Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python files that register fusion methods.")]
+Plugins = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="Python files that register methods or backbones.")
+]
 Questions = Annotated[list[str] | None, typer.Option("--question", help="Methods that the report is about.")]
 Against = Annotated[list[str] | None, typer.Option(help="Their baselines; the run's built-in methods when left out.")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", help="Any setting of the profile, as name=value.")]

@@ -23,7 +23,7 @@ from benchmark.reporting.significance import make_significance
 from benchmark.trained import gather
 from benchmark.training.inference import Predictor
 from fusion_methods import FUSION_METHODS
-from tests.engine.tiny import Collect, contents, tiny_request
+from tests.engine.tiny import SMALL, Collect, contents, tiny_request
 from tests.plug_ins import forgotten
 
 MINE = """import torch
@@ -191,6 +191,25 @@ def test_a_wrong_layer_is_one_line_before_anything_runs(fault: str, folder: Path
         run(folder, undisturbed)
     assert "\n" not in str(caught.value)
     assert read_experiment(folder / "results" / "tiny") == before
+
+
+def test_status_tells_which_runs_an_edited_backbone_makes_anew(folder: Path, undisturbed: Request) -> None:
+    network = """from backbones import register_backbone
+from backbones.wide_resnet import wide_resnet18
+
+register_backbone("net", title="Net", reference="a test")(lambda num_classes: wide_resnet18(num_classes, width=0.25))
+"""
+    (folder / "mine.py").write_text(MINE + network)
+    settings = {"backbones": ["net", SMALL], "methods": ["late", "mine"], "groups": "pairs"}
+    assert run(folder, undisturbed, settings=settings)[0].done == 3
+    (folder / "mine.py").write_text(MINE + network.replace("width=0.25", "width=0.3"))
+    assert run(folder, undisturbed, settings={**settings, "methods": ["mine"]})[0].done == 2
+    (waiting,) = summary(folder / "results" / "tiny")["runs"]
+    assert (waiting["state"], waiting["label"].split(" ")[0]) == ("waiting", "late")
+    assert waiting["why"].startswith("done with an earlier version of a plug-in")
+    (folder / "mine.py").write_text(MINE + network.replace("num_classes, width", "3 * num_classes, wide"))
+    with pytest.raises(UserError, match=r"net cannot take images of 32 pixels: mine.py:\d+: TypeError: .*; mend it"):
+        run(folder, undisturbed, settings=settings)
 
 
 def test_what_runs_a_plugin_finds_it_again(folder: Path, undisturbed: Request) -> None:
