@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torchvision.models import vgg
 
 from backbones._registry import BranchOutput, register_backbone
+from backbones.pooling import average_to
 
 REFERENCE = "Simonyan and Zisserman 2015, Very Deep Convolutional Networks for Large-Scale Image Recognition"
 Layers = list[str | int]  # channels of each convolution, and "M" for a maximum over 2×2
@@ -52,13 +53,12 @@ class ClassifierVGG(nn.Module):
         super().__init__()
         network = vgg.VGG(vgg.make_layers(layers, batch_norm=False))
         self.body = network.features
-        self.pool = network.avgpool
         self.classifier = network.classifier[:-1]
         self.head = nn.Linear(self.feature_dim, num_classes)
 
     def forward(self, images: Tensor) -> BranchOutput:
         maps = self.body(images)
-        features = self.classifier(self.pool(maps).flatten(1))
+        features = self.classifier(average_to(maps, 7, 7).flatten(1))
         return BranchOutput(features, self.head(features), maps)
 
     @staticmethod

@@ -153,6 +153,7 @@ class Settings(_Section):
     `folds` is the number of parts that `features=cross-fitted` cuts the training images into. `arms` names further
     sets of runs, `with_arms` those that are done. `precision` is that of the backbones' arithmetic: bfloat16 is what a
     GPU is fast at, float32 gives the reference numbers. `tuned` overrides settings of single methods and backbones.
+    `weights` is where backbones start (`none`, `imagenet`, a file), one for all or by name; `default` names the others.
     `questions` are what the report answers, the first of them in its first sentence; they share one error rate. Without
     any, each plug-in is compared with the run's built-in methods, and without plug-ins the paper's question is asked.
     """
@@ -161,7 +162,7 @@ class Settings(_Section):
     data: DataSettings
     augmentation: AugmentationSettings
     backbones: list[str] = Field(min_length=1)
-    weights: str = "none"
+    weights: str | dict[str, str] = "none"
     groups: Literal["pairs"] | list[list[str]] = "pairs"
     methods: list[str]
     seeds: PositiveInt
@@ -212,6 +213,19 @@ class Settings(_Section):
         for runs in (runs for arm in self.with_arms for runs in self.arms[arm].runs):
             cells += [(group, method) for group in self._expand(runs.groups) for method in runs.methods]
         return list(dict.fromkeys(cells))
+
+    def weights_of(self, backbone: str) -> str:
+        """Return where a backbone starts, given its registered name.
+
+        Raises:
+            UserError: weights are given by name, and nothing for this one.
+        """
+        if isinstance(self.weights, str):
+            return self.weights
+        source = self.weights.get(backbone, self.weights.get("default"))
+        if source is None:
+            raise UserError(f"setting 'weights' says nothing of {backbone}; add it or 'default' (none: random weights)")
+        return source
 
     def _expand(self, groups: Literal["pairs"] | list[list[str]]) -> list[tuple[str, ...]]:
         if groups == "pairs":

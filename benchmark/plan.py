@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +15,7 @@ from backbones.shapes import build_without_memory, look_at_image, multiply_adds
 from backbones.weights import find_weights
 from benchmark.config import Settings, StageSettings, UserError
 from benchmark.ledger import SCHEMA
-from benchmark.plugins import blamed
+from benchmark.plugins import blaming
 from fusion_methods import FUSION_METHODS, FusionSpec, build_method, resolve_fusion
 
 CODE_SCHEMA = 3  # raise when the same settings give other numbers
@@ -124,6 +123,9 @@ def make_plan(settings: Settings, dataset_digest: str, num_classes: int, images:
     """
     context = Context(settings.shared(dataset_digest), images)
     try:
+        for name in settings.weights if isinstance(settings.weights, dict) else ():
+            if name != "default":
+                find_backbone(name)  # a name that is none is a fault, not a backbone without weights
         networks = {text: _network(text, settings, num_classes) for text in settings.all_backbones()}
         cells = [(group, _tuned(resolve_fusion(method), settings)) for group, method in settings.fusion_grid()]
         heads = _heads(cells, networks, num_classes)
@@ -184,14 +186,16 @@ def _network(text: str, settings: Settings, num_classes: int) -> Network:
     """Build a backbone without memory, to check its spec and to count its parameters and multiply-adds."""
     backbone = find_backbone(text)
     spec = resolve_backbone(text)
-    weights = find_weights(settings.weights, backbone)
+    weights = find_weights(settings.weights_of(backbone.name), backbone)
     replicate = split_replicate(text)[1]
     outside, size = backbone.name in BACKBONES.sources, settings.data.image_size
-    with _blaming(outside, f"{text} cannot take images of {size} pixels"):
+    with blaming(f"{text} cannot take images of {size} pixels", outside=outside):
         network = build_without_memory(text, num_classes)
         image = torch.empty(1, 3, size, size, device="meta")
         output, macs = multiply_adds(network, image) if outside else look_at_image(network, text, size)
     suffix = spec.text.partition(":")[2] + (f"#{replicate}" if replicate > 1 else "")
+    if weights.path is None and isinstance(settings.weights, dict):  # beside networks that start otherwise
+        suffix = f"{suffix}, random start".removeprefix(", ")
     return Network(
         spec=text,
         title=f"{backbone.title} ({suffix})" if suffix else backbone.title,
@@ -211,21 +215,8 @@ def _head(spec: FusionSpec, networks: Sequence[Network], num_classes: int) -> He
         UserError: a plug-in's module does not; the message names its line.
     """
     names = "+".join(network.spec for network in networks)
-    with _blaming(spec.method.name in FUSION_METHODS.sources, f"{spec.text} does not fit {names}"):
+    with blaming(f"{spec.text} does not fit {names}", outside=spec.method.name in FUSION_METHODS.sources):
         return _measured(spec, networks, num_classes)
-
-
-@contextmanager
-def _blaming(outside: bool, what: str) -> Iterator[None]:
-    """Turn whatever code from outside raises, which is its author's to mend, into one line with its own line in it."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        if not outside:
-            raise
-        raise UserError(f"{what}: {blamed(error)}; mend it, or leave it out") from error
 
 
 def _measured(spec: FusionSpec, networks: Sequence[Network], num_classes: int) -> Head:

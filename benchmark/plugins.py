@@ -13,6 +13,7 @@ import sys
 import sysconfig
 import tokenize
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -71,10 +72,34 @@ def loaded_sources() -> dict[str, Source]:
 
 def blamed(error: BaseException) -> str:
     """Return an error in one line, after the last line of a plug-in that led to it: `mine.py:14: ValueError: …`."""
+    return _line_at_fault(error) + " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON]
+
+
+@contextmanager
+def blaming(what: str, *, outside: bool = False) -> Iterator[None]:
+    """Turn what a plug-in raises, which is its author's to mend, into one line with the plug-in's own line in it.
+
+    Args:
+        what: the line's first words.
+        outside: whether all that is done here is a plug-in's; else an error that none of its lines led to passes.
+
+    Raises:
+        UserError: a plug-in is at fault.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if not outside and not _line_at_fault(error):
+            raise
+        raise UserError(f"{what}: {blamed(error)}; mend it, or leave it out") from error
+
+
+def _line_at_fault(error: BaseException) -> str:
     files = {str(path) for source in loaded_sources().values() for path in source_files(source.file).values()}
     frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename in files]
-    where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}: " if frames else ""
-    return where + " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON]
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}: " if frames else ""
 
 
 def _load_entry(entry: EntryPoint) -> None:

@@ -43,10 +43,15 @@ def best_run(ledger: Ledger) -> Record:
         UserError: no run keeps its weights, as in a published ledger.
     """
     candidates = [record for record in ledger.records if is_main(ledger, record)]
-    kept = [record for record in candidates if _is_model(record) and _weights(ledger, record) is not None]
+    kept = [record for record in candidates if _is_model(record) and keeps_weights(ledger, record)]
     if not kept:
         raise UserError(f"experiment '{ledger.name}' keeps no weights; run it here first: `ferfuse reproduce`")
     return max(kept, key=lambda record: _validation_rank(ledger, record))
+
+
+def keeps_weights(ledger: Ledger, record: Record) -> bool:
+    """Tell whether all weights of a run's model are there."""
+    return _weights(ledger, record) is not None
 
 
 def is_main(ledger: Ledger, record: Record) -> bool:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones import BranchOutput
+from backbones.pooling import average_to
 from fusion_methods._layers import ToWidth, feature_maps, mlp
 from fusion_methods._registry import register_fusion
 from fusion_methods._scalar_attention import attend_scalars
@@ -104,8 +105,8 @@ class AttentionFusion(nn.Module):
     def positions(self, branches: Sequence[BranchOutput]) -> list[Tensor]:
         """Return every branch's last feature map as (B, h w, D_i), on the coarsest grid among them."""
         maps = feature_maps(branches, self.feature_dims, "attention-fusion:axis=spatial")
-        grid = (min(x.shape[2] for x in maps), min(x.shape[3] for x in maps))
-        return [F.adaptive_avg_pool2d(x, grid).flatten(2).transpose(1, 2) for x in maps]
+        height, width = min(x.shape[2] for x in maps), min(x.shape[3] for x in maps)
+        return [average_to(x, height, width).flatten(2).transpose(1, 2) for x in maps]
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Return softmax(Q Kᵀ / √d) V over the chosen axis; inputs and output (B, D), or (B, T, D) for `spatial`."""

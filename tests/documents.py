@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmark.audit.determinism import TOLERANCE
+from benchmark.audit.batch_dependence import TOLERANCE
 from benchmark.config import load_config
 from benchmark.ledger import Ledger
 from benchmark.reporting.comparisons import PROTOCOL
@@ -35,7 +35,7 @@ KINDS = {
     "width that VGG's own classifier has": r"\b4096-wide\b",
     "margin of the protocol": rf"±{PROTOCOL.margin:g} points",
     "confidence of the protocol": rf"\b{100 * PROTOCOL.confidence:g} %",
-    "tolerance of the audit on a GPU": rf"\b{100 * TOLERANCE:g} % of the scores' spread",
+    "tolerance of the audit": rf"\b{100 * TOLERANCE:g} % of the scores' spread",
     "default of --checkpoint-seconds": r"\bat most every 20 seconds\b",
 }
 

@@ -16,7 +16,7 @@ def test_paper_profile_is_the_papers_recipe() -> None:
     settings = load_config("paper")
     stage = settings.backbone_stage
     assert (stage.epochs, stage.batch_size, stage.learning_rate) == (50, 48, 1e-4)
-    assert (settings.data.image_size, settings.weights, settings.seeds) == (224, "imagenet", 10)
+    assert (settings.data.image_size, settings.weights_of("resnet18"), settings.seeds) == (224, "imagenet", 10)
     assert (settings.augmentation.flip, settings.augmentation.rotate) == (0.5, 30)
     assert len(settings.branch_groups()) == 6
 

@@ -160,6 +160,8 @@ def test_three_branches() -> None:
         ({"methods": ["early", "early:width=512"]}, "listed twice"),
         ({"backbones": ["vgg11:head=huge"]}, "no head 'huge'"),
         ({"weights": "no/such/file.pth"}, "no weights file"),
+        ({"weights": {"resnet81": "none", "default": "none"}}, "no backbone named 'resnet81'; nearest: resnet"),
+        ({"weights": {"vgg11": "none"}}, "'weights' says nothing of resnet18; add it or 'default'"),
         ({"data.image_size": 16}, "raise data.image_size"),
         ({"backbones": ["resnet18#x"]}, "write a number after '#'"),
     ],
@@ -180,6 +182,38 @@ def test_a_weights_file_is_known_by_its_content(tmp_path: Path) -> None:
     assert plan({**overrides, "weights": str(copy)})[0].run_id != plan({**overrides, "weights": "none"})[0].run_id
     torch.save(models.resnet18().state_dict(), path)
     assert plan(overrides)[0].run_id != before
+
+
+def test_weights_by_name_are_those_of_each_backbone_and_change_no_id(tmp_path: Path) -> None:
+    path = tmp_path / "vgg11.pth"
+    path.write_bytes(b"a file")
+    base: dict[str, object] = {"backbones": ["resnet18", "vgg11"], "methods": ["late"], "seeds": 1}
+    alone = {run.backbones: run for weights in ("none", str(path)) for run in plan({**base, "weights": weights})}
+    mixed = {run.backbones: run for run in plan({**base, "weights": {"default": "none", "vgg11": str(path)}})}
+    assert mixed["vgg11",].run_id == alone["vgg11",].run_id
+    from_scratch = by_label(plan({**base, "weights": "none"}))["resnet18 · seed 0"]
+    assert mixed["resnet18",].run_id == from_scratch.run_id
+    assert mixed["resnet18", "vgg11"].titles["backbones"] == ["ResNet18 (random start)", "VGG11"]
+    assert from_scratch.titles["backbones"] == ["ResNet18"]
+
+
+def test_the_papers_arms_run_though_nobody_publishes_weights_of_one_control(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    settings = load_config("paper", {"seeds": 1, "with_arms": ["readings", "controls"]})
+    for name in settings.backbones:
+        file = models.get_weight(models.get_model_weights(name).__name__ + ".IMAGENET1K_V1").url.rpartition("/")[2]
+        (tmp_path / "checkpoints").mkdir(exist_ok=True)
+        (tmp_path / "checkpoints" / file).touch()
+    starts = {
+        run.backbones[0]: (bool(run.hyperparameters["weights"]), run.titles["backbones"][0])
+        for run in make_plan(settings, DIGEST, 7, 11044)
+        if run.kind == "backbone"
+    }
+    assert starts["resnet18#2"] == (True, "ResNet18 (#2)")
+    assert starts["wide-resnet18:width=1.7"] == (False, "Wide ResNet18 (random start)")
+    assert sum(pretrained for pretrained, _ in starts.values()) == 8
 
 
 def test_settings_are_the_only_input(tiny_settings: Settings) -> None:

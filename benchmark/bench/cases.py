@@ -22,7 +22,7 @@ from benchmark.training.backbone import OUTPUTS, WEIGHTS, Logits, initial_backbo
 from benchmark.training.checkpoint import save_tensors, stage_of
 from benchmark.training.device import synchronise
 from benchmark.training.fit import fit
-from benchmark.training.fusion import forget_outputs, initial_fusion
+from benchmark.training.fusion import initial_fusion
 from benchmark.training.images import image_task
 from benchmark.training.resume import checkpoint_path
 
@@ -47,7 +47,6 @@ def cases(setup: Setup) -> list[Case]:
         Case("data path", "images", Side(fast_images, fast), Side(plain_images, 1, plain)),
         *training,
         Case("fusion stage", "runs", Side(fast_fusion, fast), Side(plain_fusion, 1, plain), note),
-        Case("fusion heads", "runs", Side(fast_heads, fast), Side(heads_one_by_one, 1, plain)),
     ]
 
 
@@ -116,22 +115,10 @@ def fast_fusion(setup: Setup, number: int, count: int) -> Once:
     def once() -> Done:
         for parent in {parent for run in runs for parent in run.parents}:
             (artifact_folder(setup.folder, parent) / OUTPUTS).unlink(missing_ok=True)
-        forget_outputs()
+        setup.workspace.outputs.clear()
         return _trained(setup, runs)
 
     return once
-
-
-def fast_heads(setup: Setup, number: int, count: int) -> Once:
-    """Do the fusion runs of a share of the seeds on stored outputs."""
-    setup, runs = _own_share(setup, number, count)
-    _trained(setup, runs)
-    return lambda: _trained(setup, runs)
-
-
-def heads_one_by_one(setup: Setup, number: int, count: int) -> Once:
-    """Do all fusion runs on stored outputs, one after the other, in one process."""
-    return fast_heads(setup, number, count)
 
 
 def plain_fusion(setup: Setup, _: int, __: int) -> Once:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from backbones import build_backbone, split_replicate
 from benchmark.bench.plain import PlainTraining
 from benchmark.bench.setup import Setup
 from benchmark.config import UserError
+from benchmark.engine.local import worker_devices
 from benchmark.plan import Run, stream
 from benchmark.statistics.paired import PairedTest, paired_t_test
 from benchmark.training.backbone import Logits, initial_backbone, train_without_artifacts
@@ -41,7 +43,9 @@ def parity(setup: Setup, backbone: str) -> Parity:
     runs = [run for run in setup.plan if run.kind == "backbone" and run.backbones == (backbone,)]
     if len(runs) < 2:
         raise UserError("two seeds or more are needed to compare the paths; raise --seeds")
-    tasks = [(way, run, setup) for run in runs for way in (_fast, _plain)]
+    devices = worker_devices(setup.device, setup.workers, 1)
+    ways = [(way, run) for run in runs for way in (_fast, _plain)]
+    tasks = [(way, run, setup.on(device)) for (way, run), device in zip(ways, cycle(devices), strict=False)]
     with multiprocessing.get_context("spawn").Pool(setup.workers, torch.set_num_threads, (1,)) as pool:
         found = pool.starmap(_percent, tasks, chunksize=1)
     fast, plain = found[::2], found[1::2]

@@ -1,84 +1,81 @@
-"""The bench's figures as a table for people and a file for machines."""
+"""The bench's figures as Markdown for people and a file for machines."""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
-from collections.abc import Sequence
-from datetime import UTC, datetime
+import statistics
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from tabulate import tabulate
 
-from benchmark.bench.growth import Growth
-from benchmark.bench.setup import Setup
-from benchmark.bench.sides import Figure
 from benchmark.ledger import write_text
 
 
-def describe(setup: Setup, figures: Sequence[Figure], growths: Sequence[Growth]) -> dict[str, Any]:
-    """Return all that was measured and on what."""
-    cuda = setup.device.startswith("cuda")
-    data = setup.settings.data
-    return {
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": torch.cuda.get_device_name(setup.device) if cuda else f"{platform.machine()} CPU",
-        "cores": setup.cores,
-        "workers": setup.workers,
-        "torch": torch.__version__,
-        "data": {
-            "name": setup.workspace.manifest.title,
-            "images": len(setup.workspace.manifest),
-            "image_size": data.image_size,
-        },
-        "load_before": os.getloadavg()[0],
-        "figures": [figure.to_json() for figure in figures],
-        "growth": [growth.to_json() for growth in growths],
-    }
-
-
-def write(found: dict[str, Any], folder: Path) -> Path:
-    """Write the figures into a file that is named by when they were measured."""
+def write(found: dict[str, Any], page: str, folder: Path) -> Path:
+    """Write the figures into a JSON file that is named by when they were measured, and the page beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{found['measured'].replace(':', '').replace('+0000', 'Z')}.json"
     write_text(path, json.dumps(found, indent=1) + "\n")
+    write_text(path.with_suffix(".md"), page)
     return path
 
 
-def as_text(found: dict[str, Any]) -> str:
-    """Return the figures as a table: every ratio with its smallest and largest of the repeats."""
+def cpu_page(found: dict[str, Any]) -> str:
+    """Return the figures as tables: every ratio with its smallest and largest of the repeats."""
     data = found["data"]
-    lines = [
-        f"{found['device']}, {found['cores']} cores, torch {found['torch']}; {data['images']} images of "
-        f"{data['image_size']} pixels ({data['name']}); {found['workers']} workers against the plain way.",
-        "",
-    ]
+    head = (
+        f"{found['device']}, {found['cores']} cores, torch {found['torch']}, {found['measured']}; {data['images']} "
+        f"images of {data['image_size']} pixels ({data['name']}); {found['workers']} workers against the plain way, "
+        f"n = {found['repeats']} turns of each, load {found['load_before']:.1f} before."
+    )
     rows = [
-        [
-            figure["name"],
-            f"{figure['ratio']:.2f}×",
-            f"{min(figure['ratios']):.2f} to {max(figure['ratios']):.2f}",
-            f"{figure['fast']:.4g}",
-            f"{figure['plain']:.4g}",
-            figure["unit"],
-            f"{figure['fast_memory'] / 1e9:.2f}",
-            f"{figure['plain_memory'] / 1e9:.2f}",
-        ]
+        {
+            "Work": figure["name"],
+            "Gain": f"{figure['ratio']:.2f}x ({value_range(figure['ratios'], 2)})",
+            "Suite /s": f"{figure['fast']:.4g}",
+            "Plain /s": f"{figure['plain']:.4g}",
+            "Unit": figure["unit"],
+            "Suite GB": f"{figure['fast_memory'] / 1e9:.2f}",
+            "Plain GB": f"{figure['plain_memory'] / 1e9:.2f}",
+        }
         for figure in found["figures"]
     ]
-    header = ["Work", "Ratio", "Range", "Suite /s", "Plain /s", "Unit", "Suite GB", "Plain GB"]
-    lines.append(tabulate(rows, headers=header, tablefmt="simple", disable_numparse=True))
-    lines += [f"{figure['name']}: {figure['note']}." for figure in found["figures"] if figure["note"]]
-    for growth in found["growth"]:
-        sizes = ", ".join(
-            f"{size}: {seconds:.2f} s" for size, seconds in zip(growth["sizes"], growth["seconds"], strict=True)
-        )
-        lines.append(f"Fusion stage by {growth['name']}: {sizes}; {_slope(growth['slope'])}")
-    return "\n".join(lines)
+    notes = [f"{figure['name']}: {figure['note']}." for figure in found["figures"] if figure["note"]]
+    return joined([head, as_table(rows), "\n".join(notes), as_table(list(head_rows(found["heads"])))])
 
 
-def _slope(slope: float | None) -> str:
-    return "one size only" if slope is None else f"slope {slope:.2f} (1 is proportional)"
+def head_rows(turns: Sequence[dict[str, dict[str, float]]]) -> Iterator[dict[str, str]]:
+    """Yield a method's heads in a row: alone, in a stack, and the gain by turn."""
+    for method in turns[0] if turns else ():
+        own = [turn[method] for turn in turns]
+        alone = statistics.median(turn["alone"] for turn in own)
+        row = {"Heads on stored outputs": method, "Alone, images/s": f"{alone:.0f}"}
+        if "stacked" not in own[0]:
+            yield {**row, "Stacked, images/s": "cannot be stacked here"}
+            continue
+        ratios = [turn["stacked"] / turn["alone"] for turn in own]
+        yield {
+            **row,
+            "Stacked, images/s": f"{statistics.median(turn['stacked'] for turn in own):.0f}",
+            "In the stack": f"{own[0]['heads']:.0f}",
+            "Gain": f"{statistics.median(ratios):.2f}x ({value_range(ratios, 2)})",
+        }
+
+
+def value_range(values: Sequence[float], digits: int = 0) -> str:
+    """Return the smallest and the largest of several values."""
+    return f"{min(values):.{digits}f} to {max(values):.{digits}f}"
+
+
+def as_table(rows: list[dict[str, str]]) -> str:
+    """Return rows as a Markdown table ; nothing for no rows."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    values = [[row.get(column, "") for column in columns] for row in rows]
+    return tabulate(values, headers=columns, tablefmt="github", disable_numparse=True) if rows else ""
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Return the parts of a page that are there, a blank line between two."""
+    return "\n\n".join(part for part in parts if part) + "\n"

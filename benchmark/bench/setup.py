@@ -22,7 +22,7 @@ class Setup:
         settings: its settings; `backbones`, `methods` and `seeds` are the grid of the fusion stage.
         folder: where its weights, outputs and records go.
         data_dir: where decoded images are kept.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda" for all GPUs in turn, or "cuda:1".
         workers: processes that the suite's way works in, side by side.
         cores: threads of what works alone, and processes that prepare its images.
     """
@@ -53,6 +53,10 @@ class Setup:
         manifest = self.workspace.manifest
         images = int((~manifest.is_test).sum())
         return make_plan(self.settings, self.workspace.dataset_digest, len(manifest.classes), images)
+
+    def on(self, device: str) -> Setup:
+        """Return the same place with its work on a device of its own."""
+        return replace(self, device=device)
 
     def with_settings(self, **changes: object) -> Setup:
         """Return the same place with other settings, by their name."""

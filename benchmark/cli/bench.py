@@ -2,56 +2,73 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from benchmark.cli.application import app
 from benchmark.cli.options import (
-    AsJson,
     Assignments,
     Backbones,
     DataDir,
     DataRoot,
     Dataset,
     Profile,
-    ResultsDir,
     Seeds,
     overrides,
 )
 from benchmark.config import load_config
 
-SMALL = {"data.synthetic.train": 200, "data.synthetic.test": 100, "seeds": 5}
+SMALL = {"data.synthetic.train": 200, "data.synthetic.test": 100, "seeds": 4, "backbones": ["resnet18", "vgg11"]}
+COMPILED = ("resnet18", "vgg11")  # compiling a network takes about a minute
 
 
 @app.command()
 def bench(
-    profile: Profile = "demo",
     backbones: Backbones = None,
     assignments: Assignments = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    workers: Annotated[int, typer.Option(help="Processes side by side; 0 chooses.")] = 0,
-    repeats: Annotated[int, typer.Option(min=1, help="Turns of each side; the median counts.")] = 5,
-    results_dir: ResultsDir = Path("results"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    workers: Annotated[int, typer.Option(help="Processes side by side on a CPU; 0 chooses.")] = 0,
+    repeats: Annotated[int, typer.Option(min=1, help="Turns of each figure; the median counts.")] = 3,
+    compiled: Annotated[
+        list[str] | None, typer.Option(help="On a GPU: networks, and pairs as a+b, whose steps are compiled too.")
+    ] = None,
     data_dir: DataDir = Path("data"),
-    as_json: AsJson = False,
+    out: Annotated[Path, typer.Option(help="Where the table and its raw numbers are written.")] = Path("results/bench"),
 ) -> None:
-    """Measure how fast the suite is against the plain way of doing the same work, side by side, on drawn faces.
+    """Measure speed: on a CPU against the plain way of the same work, on a GPU as a share of its peak.
 
-    Example: ferfuse bench --backbones resnet18 vgg11 --repeats 3
+    On a GPU the training steps of the paper's profile are measured and its hours are extrapolated. Each part is
+    written as soon as it is measured.
+
+    Example: ferfuse bench --device cuda --compiled resnet18 resnet18+resnet34
     """
+    from benchmark.bench.gpu import GpuPlan, measure_gpu
+    from benchmark.bench.gpu_report import gpu_page
     from benchmark.bench.measure import measure, setup_of
-    from benchmark.bench.report import as_text, write
+    from benchmark.bench.report import cpu_page, write
+    from benchmark.engine.devices import choose_device
 
-    asked = {**SMALL, **overrides(None, None, None, backbones, None, assignments, None)}
-    settings = load_config(profile, {"data.dataset": "synthetic", **asked})
+    device = choose_device(device)
+    asked = overrides(None, None, None, backbones, None, assignments, None)
+    page: Callable[[dict[str, Any]], str]
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(setup_of(settings, Path(folder), data_dir, device=device, workers=workers), repeats)
-    path = write(found, results_dir / "bench")
-    typer.echo(json.dumps(found, indent=1) if as_json else f"{as_text(found)}\nwrote {path}")
+        if device.startswith("cuda"):
+            settings = load_config("paper", {"weights": "none", "data.dataset": "synthetic", **asked})
+            measuring = measure_gpu(GpuPlan(settings, device, compiled or COMPILED, repeats), Path(folder))
+            page = partial(gpu_page, settings=settings)
+        else:
+            settings = load_config("demo", {**SMALL, **asked})
+            setup = setup_of(settings, Path(folder), data_dir, device=device, workers=workers)
+            measuring, page = measure(setup, repeats), cpu_page
+        for part, found in enumerate(measuring, start=1):
+            path = write(found, page(found), out)
+            typer.echo(f"part {part} is written to {path}", err=True)
+    typer.echo(page(found), nl=False)
 
 
 @app.command()

@@ -31,12 +31,16 @@ from benchmark.cli.options import (
     experiment_name,
     overrides,
 )
-from benchmark.config import load_config
+from benchmark.config import Settings, load_config
 from benchmark.ledger import finished_runs, load_ledger
 
 if TYPE_CHECKING:
     from benchmark.engine.experiment import Request
     from benchmark.plan import Run
+
+
+WORTH_SAVING = 600  # seconds
+MANY = 5  # names, beyond which they are counted
 
 
 @app.command()
@@ -84,11 +88,16 @@ def plan(
     left = sum(not row["finished"] for row in found["runs"])
     typer.echo(f"{len(found['runs'])} runs: {len(found['runs']) - left} finished, {left} to do")
     if expected := found["estimate"]:
+        team = f"{expected['workers']} worker{'s' if expected['workers'] > 1 else ''}"
         typer.echo(
-            f"about {_duration(expected['seconds'])} and {expected['memory'] / 1e9:.1f} GB with {expected['workers']} "
-            f"worker{'s' if expected['workers'] > 1 else ''} on {expected['device']}, an estimate: "
+            f"about {_duration(expected['seconds'])}, {expected['memory'] / 1e9:.1f} GB of memory and "
+            f"{expected['disk'] / 1e9:.1f} GB of disk with {team} on {expected['device']}, an estimate: "
             f"{_basis(expected['calibrated'], left)}"
         )
+        if expected["scaled"]:
+            typer.echo(_scaling(expected["scaled"]))
+        if expected["seconds"] > WORTH_SAVING:
+            typer.echo(_savings(settings, expected["half"]))
 
 
 def _basis(calibrated: int, left: int) -> str:
@@ -98,6 +107,28 @@ def _basis(calibrated: int, left: int) -> str:
     if calibrated == 0:
         return "from finished runs like them"
     return f"{calibrated} runs from a calibration, the other {left - calibrated} from finished runs like them"
+
+
+def _scaling(scaled: dict[str, str]) -> str:
+    """Tell what was not measured, as calibrating stopped, and whose measured rate it was scaled from."""
+    by_known: dict[str, list[str]] = {}
+    for name, known in scaled.items():
+        by_known.setdefault(known, []).append(name)
+    parts = [
+        f"{', '.join(names) if len(names) <= MANY else f'{len(names)} others'} from {known}'s measured rate"
+        for known, names in by_known.items()
+    ]
+    return f"not measured for lack of time but scaled by multiply-adds: {'; '.join(parts)}"
+
+
+def _savings(settings: Settings, half: dict[str, float]) -> str:
+    """Tell what a smaller plan would take."""
+    size = settings.data.image_size
+    ways = [f"{_duration(half['epochs'])} with half the epochs"]
+    if settings.seeds > 1:
+        ways.insert(0, f"{_duration(half['seeds'])} with {(settings.seeds + 1) // 2} seeds instead of {settings.seeds}")
+    ways.append(f"{_duration(half['image_size'])} at {size // 2} pixels instead of {size}, if time goes with the area")
+    return f"to save time: about {', '.join(ways)}"
 
 
 def _planned(request: Request, with_estimate: bool) -> dict[str, Any]:
@@ -129,10 +160,10 @@ def _expected(request: Request, to_do: Sequence[Run]) -> dict[str, Any]:
     from benchmark.engine.local import worker_devices
 
     workspace = planned_workspace(request)
-    workers = len(worker_devices(workspace.device, request.workers, request.workers_per_gpu))
+    devices = worker_devices(workspace.device, request.workers, request.workers_per_gpu)
     finished = load_ledger(request.folder).records if finished_runs(request.folder) else []
-    found = estimate(to_do, finished, workspace, workers, request.plugins)
-    return {**asdict(found), "workers": workers, "device": workspace.device}
+    found = estimate(to_do, finished, workspace, devices, request.plugins)
+    return {**asdict(found), "workers": len(devices), "device": workspace.device}
 
 
 def _duration(seconds: float) -> str:

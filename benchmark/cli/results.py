@@ -173,7 +173,8 @@ def audit(
 ) -> None:
     """Tell for every fusion method whether its predictions change with the order and grouping of the test images.
 
-    With --determinism, do a sample of finished runs again and compare their predictions; status 1 if one differs.
+    With --determinism, do a sample of finished runs again and compare their predictions; status 1 if one is different
+    by more than the device's own nondeterminism.
 
     Example: ferfuse audit --experiment demo --methods attention-fusion attention-fusion:axis=batch
     """
@@ -189,7 +190,7 @@ def audit(
         from benchmark.audit.determinism import DIFFERENT, repeat_sample
         from benchmark.engine.work import prepare_process
 
-        prepare_process(workspace.device, deterministic, plugin or ())
+        prepare_process(workspace.device, deterministic, request.plugins)
         repetitions = [asdict(repeated) for repeated in repeat_sample(finished, runs, workspace)]
         write_json(request.folder / "repetitions.json", {"repetitions": repetitions})
         typer.echo(json.dumps(repetitions, indent=1) if as_json else columns(repetitions))

@@ -72,6 +72,9 @@ def reproduce(
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same bits every time on a GPU too, at some cost in time.")
     ] = False,
+    compile_steps: Annotated[
+        str, typer.Option("--compile", help="on, off, or auto: torch.compile where it was measured to pay.")
+    ] = "auto",
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="Training time between two checkpoints of a run, at least.")
     ] = 20.0,
@@ -86,12 +89,15 @@ def reproduce(
     Example: ferfuse reproduce --profile demo --seeds 5 --methods late attention-fusion:axis=batch
     """
     from benchmark.engine.description import with_remembered_plugins
+    from benchmark.engine.devices import COMPILE
     from benchmark.engine.experiment import Request, run_experiment
     from benchmark.engine.progress import TerminalProgress
     from benchmark.tracking.live import LiveMirror, MirrorOptions
 
     if engine not in ENGINES:
         raise UserError(f"no engine named '{engine}'; {nearest(engine, ENGINES)}")
+    if compile_steps not in COMPILE:
+        raise UserError(f"--compile takes no '{compile_steps}'; {nearest(compile_steps, COMPILE)}")
     if system_metrics and find_spec("psutil") is None:
         raise UserError("--system-metrics needs psutil; install it: pip install 'ferfuse[system-metrics]'")
     asked = overrides(dataset, data_root, seeds, backbones, methods, assignments, arms)
@@ -118,6 +124,7 @@ def reproduce(
             workers_per_gpu=workers_per_gpu,
             retry_failed=retry_failed,
             deterministic=deterministic,
+            compile=compile_steps,
             checkpoint_seconds=checkpoint_seconds,
             source=source,
         )

@@ -81,23 +81,24 @@ def predict(
 ) -> None:
     """Tell what a trained model sees in images: the probability of every class.
 
-    An end-to-end run keeps no weights; asking it by --run trains it again, once.
+    An end-to-end run whose weights are gone is trained again where --run names it.
 
     Example: ferfuse predict --experiment demo face1.jpg face2.jpg
     """
     from tempfile import TemporaryDirectory
 
-    from benchmark.engine.experiment import keep_end_to_end_weights
+    from benchmark.engine.experiment import finished_request, restore_weights
     from benchmark.plugins import load_plugins, remembered_plugins
-    from benchmark.trained import find_run, gather
+    from benchmark.trained import find_run, gather, keeps_weights
     from benchmark.training.inference import Predictor
 
     ledger = load_ledger(experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root)))
     record = find_run(ledger, run)
     plugins = remembered_plugins(ledger.experiment, record.sources, plugin or ())
     load_plugins(plugins)
-    if record.hyperparameters.get("end_to_end"):
-        keep_end_to_end_weights(results_dir, ledger.name, data_dir, record.run_id, plugins)
+    if record.hyperparameters.get("end_to_end") and not keeps_weights(ledger, record):
+        device = "cpu" if record.device == "cpu" else "auto"
+        restore_weights(finished_request(results_dir, ledger.name, data_dir, device, plugins), record)
     with TemporaryDirectory(dir=ledger.root) as folder:
         gather(ledger, record, plugins, Path(folder))
         predictor = Predictor(Path(folder))

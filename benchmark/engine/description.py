@@ -20,6 +20,7 @@ from benchmark.config import Settings, UserError, base_name, nearest, restore_se
 from benchmark.data.gate import describe_data
 from benchmark.data.manifest import Manifest
 from benchmark.data.store import stored_size
+from benchmark.engine.devices import describe_device
 from benchmark.engine.outcomes import Request
 from benchmark.ledger import read_experiment
 from benchmark.plugins import all_digests, loaded_sources, remembered_plugins
@@ -51,7 +52,7 @@ def code_digest(plugins: Sequence[Path]) -> str:
     return found.hexdigest()[:16]
 
 
-def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, Any]) -> dict[str, Any]:
+def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, Any], device: str) -> dict[str, Any]:
     """Return what `experiment.json` says; a later request for more widens what an earlier one asked for.
 
     Raises:
@@ -101,7 +102,12 @@ def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, 
         "plan": {"key": plan["key"], "runs": [run.run_id for run in plan["runs"]]},
         "versions": {name: version(name) for name in REPORTED_VERSIONS},
         "commit": commit(),
-        "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "platform": platform.platform()},
+        "hardware": {
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+            "platform": platform.platform(),
+            "device": {**describe_device(device), "asked": request.device, "compile": request.compile},
+        },
     }
 
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmark.config import UserError, restore_settings
+from benchmark.config import Settings, UserError, restore_settings
 from benchmark.data.gate import pass_gate
 from benchmark.data.manifest import Manifest
 from benchmark.data.sources import open_dataset
@@ -23,6 +23,7 @@ from benchmark.engine.description import (
     refuse_mixture,
     with_remembered_plugins,
 )
+from benchmark.engine.devices import choose_device, is_compiled
 from benchmark.engine.fork_server import start_fork_server
 from benchmark.engine.interruption import Interruption
 from benchmark.engine.outcomes import Failure, Progress, Request, Summary
@@ -51,7 +52,6 @@ __all__ = [
     "Progress",
     "Request",
     "Summary",
-    "choose_device",
     "finished_request",
     "finished_runs",
     "planned_runs",
@@ -87,7 +87,7 @@ def run_experiment(request: Request, progress: Progress, priority: Priority = de
         refuse_mixture(request, read_experiment(request.folder), digest)
         if request.source is not None:
             adopt_runs([run.run_id for run in plan], request.source, request.folder)
-        description = describe(request, manifest, digest, {"key": key, "runs": plan})
+        description = describe(request, manifest, digest, {"key": key, "runs": plan}, workspace.device)
         write_plan(request.folder, plan, description["dropped"])
         write_experiment(request.folder, description)
     to_do, failed_before = _left_to_do(request, plan)
@@ -201,37 +201,45 @@ def finished_runs(request: Request) -> tuple[list[Run], Workspace]:
     return runs, _open_workspace(request, manifest, digest)
 
 
-def keep_end_to_end_weights(
-    results_dir: Path, experiment: str, data_dir: Path, run_id: str, plugins: tuple[Path, ...]
-) -> None:
-    """Train an end-to-end run again, which gives the same network, and keep its weights this time.
+def restore_weights(request: Request, record: Record) -> None:
+    """Make sure that the weights of a finished end-to-end run are there: where they are not, it is trained again.
 
     Raises:
         UserError: the data or the plug-ins are not those that it was trained with.
     """
-    from benchmark.training.fusion import keep_weights
+    from benchmark.engine.work import prepare_process
+    from benchmark.training.predict import kept_weights
 
-    request = finished_request(results_dir, experiment, data_dir, "cpu", plugins)
     runs, workspace = finished_runs(request)
-    found = next((run for run in runs if run.run_id == run_id), None)
+    found = next((run for run in runs if run.run_id == record.run_id), None)
     if found is None:
-        raise UserError(f"run {run_id} cannot be repeated with this code and these plug-ins; choose another by --run")
-    keep_weights(found, workspace)
+        raise UserError(
+            f"run {record.run_id} cannot be repeated with this code and these plug-ins; choose another by --run"
+        )
+    prepare_process(workspace.device, record.environment.get("deterministic") == "yes", request.plugins)
+    kept_weights(found, workspace)
 
 
 def _open_workspace(request: Request, manifest: Manifest, digest: str) -> Workspace:
     from benchmark.training.workspace import Workspace
 
+    device = _device_of(request)
     return Workspace(
         settings=request.settings,
         manifest=manifest,
         dataset_digest=digest,
         images_file=stored_images(manifest, request.settings.data.image_size, request.data_dir),
         experiment=request.folder,
-        device=_device_of(request),
+        device=device,
         code=code_digest(request.plugins),
         checkpoint_seconds=request.checkpoint_seconds,
+        compiled=is_compiled(request.compile, device, _steps_of_a_backbone(request.settings, manifest)),
     )
+
+
+def _steps_of_a_backbone(settings: Settings, manifest: Manifest) -> int:
+    stage = settings.backbone_stage
+    return stage.epochs * (int((~manifest.is_test).sum()) // stage.batch_size)
 
 
 def _make_plan(request: Request, manifest: Manifest, digest: str) -> list[Run]:
@@ -248,14 +256,3 @@ def _device_of(request: Request) -> str:
         connect(request.workers)
         return cluster_device(request.device)
     return choose_device(request.device)
-
-
-def choose_device(device: str) -> str:
-    """Turn "auto" into what this machine has, and refuse what it has not."""
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"--device {device}: this machine has no usable GPU; use --device cpu or auto")
-    return device

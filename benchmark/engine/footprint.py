@@ -6,8 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.multiprocessing.reductions import StorageWeakRef
 
+from benchmark.training.backbone import branch_output
+
+FEW = 2  # images that give an image's share
 LEARNT = 4  # numbers kept for each weight: itself, its gradient and Adam's two moments
 
 
@@ -26,6 +32,15 @@ class Footprint:
     largest: float
 
 
+def footprint_of(network: nn.Module, size: int, precision: str) -> Footprint:
+    """Count what a backbone takes for images of `size` pixels on its device; by fake tensors, so in no time there."""
+    device = next(network.parameters()).device
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        images = torch.empty(FEW, 3, size, size, device=device)
+        labels = torch.zeros(FEW, dtype=torch.long, device=device)
+        return measure(network, lambda: F.cross_entropy(branch_output(network, images, precision).logits, labels), FEW)
+
+
 def measure(network: nn.Module, look: Callable[[], Tensor], batch: int) -> Footprint:
     """Count what a network takes from one forward pass in training mode, nothing being learnt.
 
@@ -33,12 +48,12 @@ def measure(network: nn.Module, look: Callable[[], Tensor], batch: int) -> Footp
         look: runs the network on `batch` images.
     """
     weights = {
-        weight.untyped_storage().data_ptr(): weight.untyped_storage().nbytes() for weight in network.parameters()
+        StorageWeakRef(weight.untyped_storage()): weight.untyped_storage().nbytes() for weight in network.parameters()
     }
-    kept: dict[int, Tensor] = {}  # by storage: what two layers keep is there once
+    kept: dict[StorageWeakRef, Tensor] = {}  # by storage: what two layers keep is there once
 
     def keep(tensor: Tensor) -> Tensor:
-        place = tensor.untyped_storage().data_ptr()
+        place = StorageWeakRef(tensor.untyped_storage())
         if place not in weights and tensor.shape[:1] == (batch,):
             kept[place] = tensor
         return tensor
@@ -50,7 +65,7 @@ def measure(network: nn.Module, look: Callable[[], Tensor], batch: int) -> Footp
 
 
 def training_memory(networks: Iterable[Footprint], batch: int, evaluated: int) -> float:
-    """Return the bytes of a run whose networks see the same images, beyond the weights of its largest one.
+    """Return the bytes of a run whose networks see the same images.
 
     A step holds what all networks keep, and on its way back two outputs of a layer: the gradient that comes in and the
     one that goes on. Evaluation keeps nothing, and holds a layer's input and output.
@@ -61,6 +76,6 @@ def training_memory(networks: Iterable[Footprint], batch: int, evaluated: int) -
     """
     held = list(networks)
     largest = max(network.largest for network in held)
-    weights = sum(network.weights for network in held) - max(network.weights for network in held)
+    weights = sum(network.weights for network in held)
     learning = batch * (sum(network.kept for network in held) + 2 * largest)
     return weights + max(learning, evaluated * 2 * largest)

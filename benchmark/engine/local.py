@@ -97,7 +97,7 @@ class LocalProcesses:
         worker = self.workers[place]
         if worker is None or not worker.process.is_alive():
             worker = self.workers[place] = _Worker(self.setups[place])
-        worker.begin(run)
+        worker.begin(run, alone=self.killed[run.run_id] > 0)
 
     def wait(self, seconds: float | None) -> list[tuple[Run, Outcome]]:
         """Return runs that have ended; that of a worker which died is begun again, or fails."""
@@ -146,10 +146,10 @@ class _Worker:
         other_end.close()
         self.run: Run | None = None
 
-    def begin(self, run: Run) -> None:
-        """Send a run to the process."""
+    def begin(self, run: Run, *, alone: bool) -> None:
+        """Send a run to the process, and whether others may be taken along with it."""
         self.run = run
-        self.connection.send(run)
+        self.connection.send((run, alone))
 
     def result(self) -> Outcome | None:
         """Return how the run ended; None where the process did."""
@@ -169,10 +169,10 @@ def _serve(connection: Connection, setup: Setup) -> None:
     prepare_process(setup.workspace.device, setup.deterministic, setup.plugins)
     while True:
         try:
-            run = connection.recv()
+            run, alone = connection.recv()
         except EOFError:
             return
-        connection.send(work_together(run, setup.to_do, setup.workspace))
+        connection.send(work_together(run, () if alone else setup.to_do, setup.workspace))
 
 
 def _end_with_parent() -> None:

@@ -66,6 +66,7 @@ class Request:
         workers_per_gpu: runs that share a GPU.
         retry_failed: do runs again that failed before.
         deterministic: have a GPU add in a fixed order, which costs time.
+        compile: "on", "off", or "auto", which compiles steps on images where that is known to pay.
         checkpoint_seconds: training time between two checkpoints of a run, at least.
         source: the folder of an experiment whose finished runs are taken over where they are the same.
     """
@@ -82,6 +83,7 @@ class Request:
     workers_per_gpu: int = 1
     retry_failed: bool = False
     deterministic: bool = False
+    compile: str = "auto"
     checkpoint_seconds: float = 20.0
     source: Path | None = None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmark.ledger import Record
+from benchmark.ledger import Record, existing_experiment
 
 if TYPE_CHECKING:
     from benchmark.engine.outcomes import Failure, Request
@@ -59,9 +59,16 @@ class TerminalProgress:
             self.mirror.start()
         self.total, self.count = sum(run.cost for run in to_do), len(to_do)
         self.started = self.last_line = time.monotonic()
-        self._say(f"Experiment '{self.request.experiment}': {len(to_do)} runs to do of {len(runs)}")
+        self._say(f"Experiment '{self.request.experiment}': {len(to_do)} runs to do of {len(runs)}, {self._where()}")
         self.bar.start()
         self.task = self.bar.add_task("runs", total=len(to_do), left="")
+
+    def _where(self) -> str:
+        """Say what the runs are done on, and what was found of a GPU that is not used."""
+        device = existing_experiment(self.request.folder)["hardware"]["device"]
+        driver = f" (driver {device['driver']}, CUDA {device['cuda']})" if "driver" in device else ""
+        chosen = ", chosen by --device auto" if device["asked"] == "auto" else ""
+        return f"on {device['name']}{driver}{chosen}" + (f": {device['note']}" if "note" in device else "")
 
     def ended(self, run: Run, outcome: Record | Failure) -> None:
         """Count a run, and tell how long the rest will take."""

@@ -33,7 +33,8 @@ from benchmark.engine.work import prepare_process, settled, work
 from benchmark.ledger import Record, artifact_folder, is_finished, run_folder, whole_file, write_failure
 from benchmark.plan import Run
 from benchmark.plugins import LONGEST_REASON, carried_files
-from benchmark.training.backbone import LostWeightsError, verify_weights
+from benchmark.trained import BACKBONE_WEIGHTS, END_TO_END_WEIGHTS, FUSION_WEIGHTS
+from benchmark.training.backbone import OUTPUTS, LostWeightsError, verify_weights
 from benchmark.training.workspace import Workspace
 
 try:
@@ -46,7 +47,7 @@ except ImportError as error:
 TRIES = 3  # of a run whose worker or node dies
 PARENTS_KEPT = 32  # stage-1 runs whose files stay in the object store
 PROBE_SECONDS = 120.0
-LEFT = ("weights.safetensors", "outputs.safetensors", "fusion.safetensors")  # of a run, for others
+LEFT = (BACKBONE_WEIGHTS, OUTPUTS, FUSION_WEIGHTS, END_TO_END_WEIGHTS)  # of a run, for whoever asks it again
 
 Files = dict[str, np.ndarray]
 

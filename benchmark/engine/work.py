@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from traceback import format_exception
-
-import torch
 
 from benchmark.engine.claims import claim
 from benchmark.engine.outcomes import Busy, Failed, Halt, Lost, Outcome
@@ -16,22 +13,14 @@ from benchmark.plan import Run
 from benchmark.plugins import blamed, load_plugins, loaded_sources
 from benchmark.training import execute
 from benchmark.training.backbone import LostWeightsError, has_weights
+from benchmark.training.device import set_up_torch
 from benchmark.training.resume import checkpoint_path
 from benchmark.training.workspace import Workspace
 
 
 def prepare_process(device: str, deterministic: bool, plugins: Sequence[Path]) -> None:
-    """Make this process ready for runs: one thread on a CPU, its own GPU, the user's methods.
-
-    One thread each makes a run's numbers independent of how many workers there are.
-    """
-    if device == "cpu":
-        torch.set_num_threads(1)
-    if device.startswith("cuda:"):
-        torch.cuda.set_device(device)
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
+    """Make this process ready for runs: its device, and the user's methods."""
+    set_up_torch(device, deterministic=deterministic)
     load_plugins(plugins)
 
 
@@ -59,7 +48,7 @@ def _done_or_do(run: Run, workspace: Workspace) -> Outcome:
     experiment = workspace.experiment
     if outcome := settled(run, experiment):
         return outcome
-    if changed := _changed_sources(run):
+    if changed := changed_sources(run):
         return Failed(f"the plug-in of {changed} was edited since this was planned; the same command runs what is now")
     try:
         return execute(run, workspace)
@@ -74,7 +63,7 @@ def _done_or_do(run: Run, workspace: Workspace) -> Outcome:
     return Failed(reason)
 
 
-def _changed_sources(run: Run) -> str:
+def changed_sources(run: Run) -> str:
     """Return what of a run this process has loaded from another source than that of the run's id."""
     loaded = loaded_sources()
     planned: dict[str, str] = run.hyperparameters.get("sources", {})

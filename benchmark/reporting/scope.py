@@ -20,18 +20,23 @@ def scope_sentences(ledger: Ledger) -> list[str]:
     size = settings.get("data", {}).get("image_size")
     if size is None:
         return []
-    weights = settings.get("weights", "none")
-    scratch = weights in (None, "none")
-    start = (
-        "networks trained from scratch" if scratch else f"networks started from {WEIGHTS.get(weights, weights)} weights"
-    )
     epochs = [f"{counted(settings[stage]['epochs'], 'epoch')} for {what}" for stage, what in STAGES.items()]
     on_cpu = {record.device for record in ledger.records} == {"cpu"}
     sentences = [
-        f"{'CPU-sized runs' if on_cpu else 'Size of the runs'}: images of {size}×{size} pixels, {start}, "
-        f"{listed(epochs)}, {counted(settings['seeds'], 'seed')}."
+        f"{'CPU-sized runs' if on_cpu else 'Size of the runs'}: images of {size}×{size} pixels, "
+        f"{_start(settings.get('weights'))}, {listed(epochs)}, {counted(settings['seeds'], 'seed')}."
     ]
     if not is_comparable(ledger):
         title = ledger.experiment["dataset"]["title"]
         sentences.append(f"They are about {title}, and no statement about the paper's own numbers on RAF-DB.")
     return sentences
+
+
+def _start(weights: str | dict[str, str] | None) -> str:
+    """Return where the networks start, those that are named one by one after the others."""
+    named = weights if isinstance(weights, dict) else {"default": weights or "none"}
+    return ", ".join(
+        f"{'networks' if name == 'default' else name} "
+        + ("trained from scratch" if source == "none" else f"started from {WEIGHTS.get(source, source)} weights")
+        for name, source in sorted(named.items(), key=lambda item: item[0] != "default")
+    )

@@ -46,9 +46,13 @@ class Logits(nn.Module):
 
 def branch_output(backbone: nn.Module, images: Tensor, precision: str) -> BranchOutput:
     """Run a backbone in a run's precision; its outputs are float32, which is what everything after it works in."""
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        features, logits, maps = backbone(images)
+    features, logits, maps = _as_computed(backbone, images, precision)
     return BranchOutput(features.float(), logits.float(), None if maps is None else maps.float())
+
+
+def _as_computed(backbone: nn.Module, images: Tensor, precision: str) -> BranchOutput:
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        return BranchOutput(*backbone(images))
 
 
 def train_backbone(run: Run, workspace: Workspace) -> Outcome:
@@ -123,7 +127,7 @@ def stored_outputs(run_id: str, spec: str, workspace: Workspace, *, with_maps: b
     """Read a stage-1 run's outputs for all N images; missing or damaged ones are computed from its weights.
 
     Feature maps are a hundred times as large as features, so they are computed from the weights when a method first
-    asks for them.
+    asks for them, and kept as they are computed: in bfloat16, which is half the size, where the run is.
     """
     folder = artifact_folder(workspace.experiment, run_id)
     tensors = _stored(folder / OUTPUTS, ("features", "logits"), run_id, spec, workspace)
@@ -144,11 +148,12 @@ def _stored(path: Path, names: tuple[str, ...], run_id: str, spec: str, workspac
 
 @torch.inference_mode()
 def _outputs_of_all_images(network: nn.Module, workspace: Workspace, names: tuple[str, ...]) -> dict[str, Tensor]:
-    """Return the named fields of `BranchOutput` for all N images, float32."""
+    """Return the named fields of `BranchOutput` for all N images: features and logits in float32, maps as computed."""
     network.eval()
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
     for rows in batches_of(np.arange(len(workspace.manifest)), evaluation_batch(workspace)):
-        output = branch_output(network, workspace.network_input(rows), workspace.settings.precision)
+        output = _as_computed(network, workspace.network_input(rows), workspace.settings.precision)
         for name in names:
-            parts[name].append(getattr(output, name).cpu())
+            value: Tensor = getattr(output, name)
+            parts[name].append((value if name == "maps" else value.float()).cpu())
     return {name: torch.cat(tensors).contiguous() for name, tensors in parts.items()}

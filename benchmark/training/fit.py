@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from backbones import BranchOutput
 from benchmark.config import StageSettings
 from benchmark.ledger import SELECTIONS
+from benchmark.training.step import BatchLoss, batch_loss, compiled_loss
 
 Scores = dict[str, np.ndarray]
 Batches = Callable[[int], Iterable[tuple[Any, Tensor]]]
@@ -36,9 +37,10 @@ class Outcome:
     Attributes:
         epochs: for every selection rule, the epoch (from 1) that it takes; 0 where nothing was learnt.
         logits: for every selection rule, (N, C) logits by split, "validation" and "test".
-        state: the parameters of the validation-selected epoch.
+        state: the parameters of the validation-selected epoch, on the device until the stage has ended.
         history: one row per epoch.
         seconds_before: what an interrupted attempt had spent on the epochs that this one goes on from.
+        compiled: whether steps were compiled by torch.
     """
 
     epochs: dict[str, int] = field(default_factory=dict)
@@ -46,6 +48,7 @@ class Outcome:
     state: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     seconds_before: float = 0.0
+    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class Learning:
     Attributes:
         epoch: the last one that is complete.
         best: for each selection rule, the (accuracy, -loss) of the epoch that it takes so far.
+        loss_of: what a step takes the gradient of.
     """
 
     network: nn.Module
@@ -80,6 +84,7 @@ class Learning:
     outcome: Outcome
     epoch: int = 0
     best: dict[str, tuple[float, float]] = field(default_factory=dict)
+    loss_of: BatchLoss = batch_loss
 
 
 class Checkpoint(Protocol):
@@ -100,10 +105,12 @@ class Execution:
         checkpoint: where it is kept between epochs; None keeps nothing.
         micro_batch: images that go through the network at a time; a step still learns from the whole batch, whose
             gradients are added up. None takes the batch at once.
+        compiled: whether torch compiles a step's loss and gradients.
     """
 
     checkpoint: Checkpoint | None = None
     micro_batch: int | None = None
+    compiled: bool = False
 
 
 def fit(network: nn.Module, task: Task, stage: StageSettings, execution: Execution | None = None) -> Outcome:
@@ -126,8 +133,11 @@ def fit(network: nn.Module, task: Task, stage: StageSettings, execution: Executi
     if not any(True for _ in network.parameters()):
         _keep(outcome, network, _evaluated(network, task), 0, SELECTIONS)
         outcome.history.append({"epoch": 0, **epoch_scores(outcome.logits["last_epoch"], task.labels)})
-        return outcome
+        return _on_cpu(outcome)
     learning = Learning(network, *optimizer_of(network, stage, task.steps), outcome)
+    if execution.compiled and execution.micro_batch is None:
+        learning.loss_of = compiled_loss(network, *next(iter(task.batches(1))))
+        outcome.compiled = learning.loss_of is not batch_loss
     if execution.checkpoint:
         execution.checkpoint.restore(learning)
     for epoch in range(learning.epoch + 1, stage.epochs + 1):
@@ -140,6 +150,11 @@ def fit(network: nn.Module, task: Task, stage: StageSettings, execution: Executi
         learning.epoch = epoch
         if execution.checkpoint and epoch < stage.epochs:
             execution.checkpoint.offer(learning)
+    return _on_cpu(outcome)
+
+
+def _on_cpu(outcome: Outcome) -> Outcome:
+    outcome.state = {name: value.cpu() for name, value in outcome.state.items()}
     return outcome
 
 
@@ -187,19 +202,12 @@ def _step(learning: Learning, parts: Iterable[tuple[Any, Tensor]], images: int) 
     learning.optimizer.zero_grad(set_to_none=True)
     sums = []
     for inputs, targets in parts:
-        scores = learning.network(inputs)
-        loss = F.cross_entropy(scores, targets)
+        loss, seen = learning.loss_of(learning.network, inputs, targets)
         (loss if len(targets) == images else loss * (len(targets) / images)).backward()
-        right = (scores.detach().argmax(1) == classes_of(targets)).sum()
-        sums.append(torch.stack([loss.detach() * len(targets), right.to(loss.dtype)]))
+        sums.append(seen)
     learning.optimizer.step()
     learning.schedule.step()
     return sums
-
-
-def classes_of(targets: Tensor) -> Tensor:
-    """Return the class of each target, (...): itself, or the one with the largest share of a (..., C) distribution."""
-    return targets.argmax(-1) if targets.is_floating_point() else targets
 
 
 def micro_batches(inputs: Any, targets: Tensor, size: int | None) -> Iterator[tuple[Any, Tensor]]:
@@ -259,7 +267,7 @@ def epoch_scores(logits: Scores, labels: Scores) -> dict[str, float]:
 def _keep(outcome: Outcome, network: nn.Module, logits: Scores, epoch: int, rules: Sequence[str]) -> None:
     keep_epoch(outcome, logits, epoch, rules)
     if "validation_selected" in rules:
-        outcome.state = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+        outcome.state = {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
 def keep_epoch(outcome: Outcome, logits: Scores, epoch: int, rules: Sequence[str]) -> None:

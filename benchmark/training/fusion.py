@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -16,13 +15,14 @@ from benchmark.plan import Run, stream
 from benchmark.trained import END_TO_END_WEIGHTS, module_settings
 from benchmark.trained import FUSION_WEIGHTS as WEIGHTS
 from benchmark.training.backbone import branch_output, stored_outputs, trained_backbone
-from benchmark.training.checkpoint import DamagedError, load_tensors, save_tensors, stage_of
+from benchmark.training.checkpoint import save_tensors, stage_of
 from benchmark.training.fit import Batches, Outcome, Scores, Task, fit
 from benchmark.training.images import image_task, predict_images
-from benchmark.training.resume import checkpoint_path, execution_of
-from benchmark.training.workspace import Workspace, batches_of, epoch_order
+from benchmark.training.resume import execution_of
+from benchmark.training.workspace import Workspace, epoch_order
 from fusion_methods import build_method
 
+HELD, HELD_BYTES = 16, 4 * 2**30  # networks whose outputs a device holds for the runs to come, and their size
 Predict = Callable[[np.ndarray, int], np.ndarray]
 
 
@@ -53,38 +53,36 @@ class StoredOutputs:
         self.parents = list(zip(run.parents[first:], run.backbones, strict=False))
         self.shuffled = run.hyperparameters["partner"] == "shuffled"
         self.branches = [_outputs(i, spec, workspace, False) for i, spec in self.parents]
-        self.partner = np.arange(len(workspace.manifest))
+        partner = np.arange(len(workspace.manifest))
         if self.shuffled:
             split = workspace.split(run.seed)
             for name, rows in (("validation", split.validation), ("test", split.test)):
                 order = np.random.default_rng(stream(run.seed, "partner", name)).permutation(rows)
-                self.partner[order] = np.roll(order, 1)
+                partner[order] = np.roll(order, 1)
+        self.partner = workspace.on_device(partner)
 
     def with_maps(self) -> StoredOutputs:
         """Read the feature maps too."""
         self.branches = [_outputs(i, spec, self.workspace, True) for i, spec in self.parents]
         return self
 
-    def training_batch(self, rows: np.ndarray) -> list[BranchOutput]:
+    def training_batch(self, index: Tensor) -> list[BranchOutput]:
         """Return the branches' outputs for a shuffled batch of training rows."""
-        return self._take(rows, np.roll(rows, 1) if self.shuffled else rows)
+        return self._take(index, index.roll(1) if self.shuffled else index)
 
-    def evaluation_batch(self, rows: np.ndarray) -> list[BranchOutput]:
+    def evaluation_batch(self, index: Tensor) -> list[BranchOutput]:
         """Return the branches' outputs for these validation or test rows."""
-        return self._take(rows, self.partner[rows])
+        return self._take(index, self.partner[index])
 
-    def _take(self, rows: np.ndarray, partners: np.ndarray) -> list[BranchOutput]:
-        indices = [rows, *[partners] * (len(self.branches) - 1)]
-        return [
-            _rows_of(branch, torch.from_numpy(index).to(self.workspace.device))
-            for branch, index in zip(self.branches, indices, strict=True)
-        ]
+    def _take(self, index: Tensor, partners: Tensor) -> list[BranchOutput]:
+        first, *others = self.branches
+        return [_rows_of(first, index), *(_rows_of(branch, partners) for branch in others)]
 
-    def predict(self, network: nn.Module, rows: np.ndarray, batch: int) -> np.ndarray:
+    def predict(self, network: nn.Module, index: Tensor, batch: int) -> np.ndarray:
         """Return the (N, C) scores of these rows, taken in this order, `batch` at a time."""
         network.eval()
         with torch.inference_mode():
-            scores = [network(self.evaluation_batch(part)) for part in batches_of(rows, batch)]
+            scores = [network(self.evaluation_batch(part)) for part in index.split(batch)]
         return torch.cat(scores).float().cpu().numpy()
 
 
@@ -99,20 +97,21 @@ def train_on_stored_outputs(run: Run, workspace: Workspace) -> Outcome:
     batch = int(run.hyperparameters["batch_size"])
 
     def batches(epoch: int) -> Iterator[tuple[list[BranchOutput], Tensor]]:
-        for rows in epoch_order(run, split.train, epoch):
-            yield outputs.training_batch(rows), workspace.targets[torch.from_numpy(rows).to(workspace.device)]
+        for index in workspace.on_device_in_parts(epoch_order(run, split.train, epoch)):
+            yield outputs.training_batch(index), workspace.targets[index]
 
-    return _fit_and_keep(run, workspace, network, batches, lambda rows: outputs.predict(network, rows, batch))
+    return _fit_and_keep(run, workspace, network, batches, lambda index: outputs.predict(network, index, batch))
 
 
 def _fit_and_keep(
-    run: Run, workspace: Workspace, network: nn.Module, batches: Batches, predict: Callable[[np.ndarray], np.ndarray]
+    run: Run, workspace: Workspace, network: nn.Module, batches: Batches, predict: Callable[[Tensor], np.ndarray]
 ) -> Outcome:
     """Train a head on a run's training rows and leave its selected weights as an artifact."""
     split = workspace.split(run.seed)
+    looked_at = {"validation": workspace.on_device(split.validation), "test": workspace.on_device(split.test)}
 
     def evaluate(_: nn.Module) -> Scores:
-        return {"validation": predict(split.validation), "test": predict(split.test)}
+        return {name: predict(index) for name, index in looked_at.items()}
 
     task = Task(batches, len(epoch_order(run, split.train, 1)), evaluate, workspace.labels_of(split))
     outcome = fit(network, task, stage_of(run), execution_of(run, workspace))
@@ -132,9 +131,9 @@ class CrossFitted(nn.Module):
         """Score the images of each (fold, outputs) by the fold's own copy; rows in the order of the parts."""
         return torch.cat([self.heads[fold](branches) for fold, branches in parts])
 
-    def predict(self, outputs: Sequence[StoredOutputs], rows: np.ndarray, batch: int) -> np.ndarray:
+    def predict(self, outputs: Sequence[StoredOutputs], index: Tensor, batch: int) -> np.ndarray:
         """Return the (N, C) logarithm of the mean of all copies' probabilities."""
-        scores = [taken.predict(head, rows, batch) for taken, head in zip(outputs, self.heads, strict=True)]
+        scores = [taken.predict(head, index, batch) for taken, head in zip(outputs, self.heads, strict=True)]
         mean: np.ndarray = logsumexp(log_softmax(np.stack(scores), axis=2), axis=0) - np.log(len(scores))
         return mean
 
@@ -150,62 +149,41 @@ def train_cross_fitted(run: Run, workspace: Workspace) -> Outcome:
     network, outputs = _initial_cross_fitted(run, workspace)
     split = workspace.split(run.seed)
     batch = int(run.hyperparameters["batch_size"])
-    fold_of = {int(row): k for k, rows in enumerate(workspace.folds(run.seed, len(outputs))) for row in rows}
+    fold_of = np.zeros(len(workspace.manifest), dtype=np.int64)
+    for fold, rows in enumerate(workspace.folds(run.seed, len(outputs))):
+        fold_of[rows] = fold
 
     def batches(epoch: int) -> Iterator[tuple[list[tuple[int, list[BranchOutput]]], Tensor]]:
-        for rows in epoch_order(run, split.train, epoch):
-            folds = np.array([fold_of[int(row)] for row in rows])
-            parts = [(k, rows[folds == k]) for k in range(len(outputs)) if (folds == k).any()]
-            order = torch.from_numpy(np.concatenate([part for _, part in parts])).to(workspace.device)
-            yield [(k, outputs[k].training_batch(part)) for k, part in parts], workspace.targets[order]
+        order = [rows[np.argsort(fold_of[rows], kind="stable")] for rows in epoch_order(run, split.train, epoch)]
+        for rows, index in zip(order, workspace.on_device_in_parts(order), strict=True):
+            parts = enumerate(index.split(np.bincount(fold_of[rows], minlength=len(outputs)).tolist()))
+            yield [(k, outputs[k].training_batch(part)) for k, part in parts if len(part)], workspace.targets[index]
 
-    return _fit_and_keep(run, workspace, network, batches, lambda rows: network.predict(outputs, rows, batch))
+    return _fit_and_keep(run, workspace, network, batches, lambda index: network.predict(outputs, index, batch))
 
 
 def train_end_to_end(run: Run, workspace: Workspace) -> Outcome:
-    """Train backbones and fusion method together, the backbones starting from their stage-1 weights."""
-    network = initial_end_to_end(run, workspace)
-    task = image_task(run, workspace, int(run.hyperparameters["batch_size"]))
-    return fit(network, task, stage_of(run), execution_of(run, workspace))
+    """Train backbones and fusion method together, the backbones starting from their stage-1 weights.
 
-
-def keep_weights(run: Run, workspace: Workspace) -> None:
-    """Leave the weights of an end-to-end run as an artifact, unless they are there: it is trained again."""
-    path = artifact_folder(workspace.experiment, run.run_id) / END_TO_END_WEIGHTS
-    if not path.is_file():
-        save_tensors(train_end_to_end(run, workspace).state, path)
-
-
-def trained_predictor(run: Run, workspace: Workspace) -> Predict:
-    """Return how a finished fusion run scores images: (rows, batch size) -> (N, C), in evaluation mode.
-
-    A method on stored outputs is read from its weights. An end-to-end run keeps none, being as large as its backbones;
-    it is repeated, which gives the same network.
+    The selected weights are left as an artifact, as large as the backbones; whoever asks the run again reads them.
     """
+    network = initial_end_to_end(run, workspace)
+    task = image_task(run, workspace)
+    outcome = fit(network, task, stage_of(run), execution_of(run, workspace))
+    save_tensors(outcome.state, artifact_folder(workspace.experiment, run.run_id) / END_TO_END_WEIGHTS)
+    return outcome
+
+
+def initial_predictor(run: Run, workspace: Workspace) -> tuple[nn.Module, Predict]:
+    """Return a fusion run's network as it starts, and how it scores images: (rows, batch size) -> (N, C)."""
     if run.stage == "joint":
         joint = initial_end_to_end(run, workspace)
-        task = image_task(run, workspace, int(run.hyperparameters["batch_size"]))
-        joint.load_state_dict(fit(joint, task, stage_of(run)).state)
-        return lambda rows, batch: predict_images(joint.eval(), workspace, rows, batch)
+        return joint, lambda rows, batch: predict_images(joint.eval(), workspace, rows, batch)
     if run.stage == "cross-fitted":
         copies, by_fold = _initial_cross_fitted(run, workspace)
-        if any(True for _ in copies.parameters()):
-            copies.load_state_dict(_kept_weights(run, workspace, train_cross_fitted))
-        return lambda rows, batch: copies.predict(by_fold, rows, batch)
+        return copies, lambda rows, batch: copies.predict(by_fold, workspace.on_device(rows), batch)
     network, outputs = _initial(run, workspace)
-    if any(True for _ in network.parameters()):
-        network.load_state_dict(_kept_weights(run, workspace, train_on_stored_outputs))
-    return lambda rows, batch: outputs.predict(network, rows, batch)
-
-
-def _kept_weights(run: Run, workspace: Workspace, train: Callable[[Run, Workspace], Outcome]) -> dict[str, Tensor]:
-    """Read the weights that a run left; where they are missing or damaged, the run is repeated."""
-    try:
-        return load_tensors(artifact_folder(workspace.experiment, run.run_id) / WEIGHTS)
-    except DamagedError:
-        state = train(run, workspace).state
-        checkpoint_path(workspace.experiment, run.run_id).unlink(missing_ok=True)
-        return state
+    return network, lambda rows, batch: outputs.predict(network, workspace.on_device(rows), batch)
 
 
 def initial_fusion(run: Run, feature_dims: Sequence[int], workspace: Workspace) -> nn.Module:
@@ -236,7 +214,7 @@ def initial_end_to_end(run: Run, workspace: Workspace) -> EndToEnd:
 
 
 def _rows_of(branch: BranchOutput, index: Tensor) -> BranchOutput:
-    maps = None if branch.maps is None else branch.maps[index]
+    maps = None if branch.maps is None else branch.maps[index].float()
     return BranchOutput(branch.features[index], branch.logits[index], maps)
 
 
@@ -244,11 +222,20 @@ def _parents(run: Run) -> list[tuple[str, str]]:
     return list(zip(run.parents, run.backbones, strict=True))
 
 
-@lru_cache(maxsize=16)
 def _outputs(run_id: str, spec: str, workspace: Workspace, with_maps: bool) -> BranchOutput:
-    return stored_outputs(run_id, spec, workspace, with_maps=with_maps)
+    """Return a stage-1 run's outputs; the device holds those that were used last, `HELD` of them and `HELD_BYTES`.
+
+    Maps of 15 000 images at 224 pixels are 0.8 GB (float32: 1.5 GB), so that two networks' fit. Those that a run has in
+    its hands stay until it ends, whatever the limits.
+    """
+    held, key = workspace.outputs, (run_id, with_maps)
+    if key not in held:
+        held[key] = stored_outputs(run_id, spec, workspace, with_maps=with_maps)
+    held.move_to_end(key)
+    while len(held) > HELD or (len(held) > 1 and sum(map(_size, held.values())) > HELD_BYTES):
+        held.popitem(last=False)
+    return held[key]
 
 
-def forget_outputs() -> None:
-    """Let go of the stored outputs that are held in memory, so that the next run reads its own from disk."""
-    _outputs.cache_clear()
+def _size(output: BranchOutput) -> int:
+    return sum(tensor.nbytes for tensor in output if tensor is not None)

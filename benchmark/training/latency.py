@@ -11,7 +11,7 @@ import torch
 from benchmark.ledger import read_record
 from benchmark.plan import Run
 from benchmark.training.backbone import Logits, branch_output, trained_backbone
-from benchmark.training.fusion import initial_fusion, trained_predictor
+from benchmark.training.fusion import initial_fusion, initial_predictor
 from benchmark.training.images import predict_images
 from benchmark.training.workspace import Workspace
 
@@ -44,12 +44,13 @@ def _backbone(run: Run, workspace: Workspace) -> Callable[[np.ndarray], object]:
 
 
 def _head_on_stored_outputs(run: Run, workspace: Workspace) -> Callable[[np.ndarray], object]:
-    predict = trained_predictor(run, workspace)
+    """Return the method as it starts, on stored outputs: what it has learnt changes no time."""
+    _, predict = initial_predictor(run, workspace)
     return lambda rows: predict(rows, len(rows))
 
 
 def _joint_head(run: Run, workspace: Workspace) -> Callable[[np.ndarray], object]:
-    """Return the method as it starts, on one batch of outputs: what it has learnt changes no time, and is not kept."""
+    """Return the method as it starts, on one batch of outputs: what it has learnt changes no time."""
     images = workspace.network_input(_rows(run, workspace))
     with torch.inference_mode():
         outputs = [

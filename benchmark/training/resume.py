@@ -23,6 +23,7 @@ from benchmark.training.fit import Execution, Learning
 from benchmark.training.workspace import Workspace
 
 CHECKPOINT = "checkpoint.safetensors"
+LARGEST_SHARE = 0.01  # of the time, for writing checkpoints
 
 
 def checkpoint_path(experiment: Path, run_id: str) -> Path:
@@ -40,11 +41,18 @@ def execution_of(run: Run, workspace: Workspace) -> Execution:
         "micro_batch": micro_batch,
     }
     path = checkpoint_path(workspace.experiment, run.run_id)
-    return Execution(EpochCheckpoint(path, workspace.checkpoint_seconds, identity), micro_batch)
+    on_images = run.stage in ("backbone", "joint")
+    return Execution(
+        EpochCheckpoint(path, workspace.checkpoint_seconds, identity),
+        micro_batch,
+        workspace.compiled and on_images,
+    )
 
 
 class EpochCheckpoint:
     """Keep a stage in one file, at most every so many seconds, so that short runs pay nothing.
+
+    Writing takes at most a hundredth of the time, unless a stage is to be kept after every epoch (`seconds_apart` 0).
 
     A file that is damaged, or that other code, another torch or another kind of device left, is not used.
     """
@@ -53,6 +61,7 @@ class EpochCheckpoint:
         self.path, self.seconds_apart = path, seconds_apart
         self.identity = json.dumps(identity, sort_keys=True)
         self.started = self.last = time.monotonic()
+        self.took = 0.0
 
     def restore(self, learning: Learning) -> None:
         """Set a stage to the epoch that is kept."""
@@ -65,12 +74,14 @@ class EpochCheckpoint:
 
     def offer(self, learning: Learning) -> None:
         """Write a stage to the file, if the last time is long enough ago."""
-        if time.monotonic() - self.last < self.seconds_apart:
+        now = time.monotonic()
+        if self.seconds_apart and now - self.last < max(self.seconds_apart, self.took / LARGEST_SHARE):
             return
-        seconds = learning.outcome.seconds_before + time.monotonic() - self.started
+        seconds = learning.outcome.seconds_before + now - self.started
         state = json.dumps({**_state(learning), "seconds": seconds})
         save_tensors(dict(_tensors(learning)), self.path, {"identity": self.identity, "state": state})
         self.last = time.monotonic()
+        self.took = self.last - now
 
 
 def _tensors(learning: Learning) -> Iterator[tuple[str, Tensor]]:
@@ -85,8 +96,8 @@ def _tensors(learning: Learning) -> Iterator[tuple[str, Tensor]]:
         for name, value in moments.items():
             yield f"optimizer/{index}/{name}", value
     yield "generator/cpu", torch.get_rng_state()
-    for index, state in enumerate(_cuda_states()):
-        yield f"generator/cuda/{index}", state
+    if (device := _device_of(learning.network)).type == "cuda":
+        yield "generator/cuda", torch.cuda.get_rng_state(device)
 
 
 def _state(learning: Learning) -> dict[str, Any]:
@@ -116,8 +127,8 @@ def _unpack(learning: Learning, tensors: dict[str, Tensor], state: dict[str, Any
     learning.schedule.load_state_dict({**state["schedule"], "lr_lambdas": [None]})
     _set_optimizer(learning.optimizer, _below(tensors, "optimizer"), state["groups"])
     torch.set_rng_state(tensors["generator/cpu"])
-    if states := list(_below(tensors, "generator/cuda").values()):
-        torch.cuda.set_rng_state_all(states)
+    if "generator/cuda" in tensors:  # of the GPU that the network was on; it may be another one now
+        torch.cuda.set_rng_state(tensors["generator/cuda"], _device_of(learning.network))
 
 
 def _set_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> None:
@@ -138,5 +149,5 @@ def _below(tensors: dict[str, Tensor], folder: str) -> dict[str, Tensor]:
     return {name.removeprefix(f"{folder}/"): value for name, value in tensors.items() if name.startswith(f"{folder}/")}
 
 
-def _cuda_states() -> list[Tensor]:
-    return torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+def _device_of(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from backbones import BranchOutput
 from benchmark.config import Settings
-from benchmark.data.augmentation import augment, to_network_input
+from benchmark.data.augmentation import augment, draw_changes, to_network_input
 from benchmark.data.manifest import Manifest
 from benchmark.data.splits import Split, cut_folds, split_rows
 from benchmark.plan import Run, stream
@@ -32,6 +34,10 @@ class Workspace:
         code: digest of the code, so that no run begun with one version is continued with another.
         checkpoint_seconds: training time between two checkpoints of a run, at least.
         micro_batches: images at a time, by run id, for runs whose batch the device's memory does not hold.
+        compiled: whether steps on images are compiled by torch.
+        alone: ids of runs that failed when they were trained as one with others.
+        outputs: stored outputs that are held on the device, by run id and whether maps are among them.
+        splits: the split of every seed that was queried.
     """
 
     settings: Settings
@@ -43,6 +49,10 @@ class Workspace:
     code: str = ""
     checkpoint_seconds: float = 20.0
     micro_batches: dict[str, int] = field(default_factory=dict)
+    compiled: bool = False
+    alone: set[str] = field(default_factory=set)
+    outputs: OrderedDict[tuple[str, bool], BranchOutput] = field(init=False, default_factory=OrderedDict)
+    splits: dict[int, Split] = field(init=False, default_factory=dict)
 
     @cached_property
     def images(self) -> Tensor:
@@ -63,7 +73,9 @@ class Workspace:
 
     def split(self, seed: int) -> Split:
         """Return the rows that a seed learns from, selects by and reports."""
-        return _split(self, seed)
+        if seed not in self.splits:
+            self.splits[seed] = split_rows(self.manifest, self.settings.data, seed, stream(seed, "split"))
+        return self.splits[seed]
 
     def folds(self, seed: int, count: int) -> list[np.ndarray]:
         """Return the training rows of a seed in `count` parts, stratified by class."""
@@ -75,23 +87,32 @@ class Workspace:
         labels = self.manifest.labels
         return {"validation": labels[split.validation], "test": labels[split.test]}
 
-    def network_input(self, rows: np.ndarray) -> Tensor:
+    def on_device(self, rows: np.ndarray) -> Tensor:
+        """Copy row numbers to the device, where they index images, labels and outputs without a wait."""
+        return torch.from_numpy(rows).to(self.device)
+
+    def on_device_in_parts(self, order: list[np.ndarray]) -> tuple[Tensor, ...]:
+        """Copy the row numbers of an epoch's batches to the device at once, so that no step waits for a copy."""
+        return self.on_device(np.concatenate(order)).split([len(rows) for rows in order])
+
+    def network_input(self, rows: np.ndarray | Tensor) -> Tensor:
         """Return images as networks see them in evaluation, (B, 3, H, W)."""
-        return to_network_input(self.images[torch.from_numpy(rows)], self.settings.data.image_size)
+        index = rows if isinstance(rows, Tensor) else self.on_device(rows)
+        return to_network_input(self.images[index], self.settings.data.image_size)
 
     def image_batches(self, run: Run, rows: np.ndarray, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield an epoch's augmented images and targets in the order that all methods of a seed share."""
-        drawn = torch.Generator().manual_seed(stream(run.seed, "augmentation", run.stage, str(epoch)))
+        """Yield an epoch's augmented images and targets in the order that all methods of a seed share.
+
+        The order and all that augmentation draws go to the device once an epoch, so that no step waits for a copy.
+        """
         order = epoch_order(run, rows, epoch)
-        on_device = torch.from_numpy(np.concatenate(order)).to(self.device)
-        size, augmentation = self.settings.data.image_size, self.settings.augmentation
-        for index in on_device.split([len(batch) for batch in order]):
-            yield augment(self.images[index], size, augmentation, drawn), self.targets[index]
-
-
-@lru_cache(maxsize=64)
-def _split(workspace: Workspace, seed: int) -> Split:
-    return split_rows(workspace.manifest, workspace.settings.data, seed, stream(seed, "split"))
+        sizes = [len(batch) for batch in order]
+        settings = self.settings.augmentation
+        generator = torch.Generator().manual_seed(stream(run.seed, "augmentation", run.stage, str(epoch)))
+        changes = draw_changes(sizes, settings, generator).to(self.device)
+        size, rotated = self.settings.data.image_size, bool(settings.rotate)
+        for index, own in zip(self.on_device_in_parts(order), changes.split(sizes), strict=True):
+            yield augment(self.images[index], size, own, rotated=rotated), self.targets[index]
 
 
 def epoch_order(run: Run, rows: np.ndarray, epoch: int) -> list[np.ndarray]:

@@ -16,13 +16,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmark.config import UserError
 from benchmark.ledger import write_json
 from benchmark.plan import Run
 from benchmark.plugins import load_plugins
+from benchmark.training.device import set_up_torch
 from benchmark.training.trial import training_part
 from benchmark.training.workspace import Workspace
 from benchmark.tuned import TUNED, TUNING, file_stem, write_tuned
@@ -172,8 +172,7 @@ _workspace: Workspace | None = None
 
 def _start_worker(workspace: Workspace, plugins: tuple[Path, ...]) -> None:
     global _workspace
-    if workspace.device == "cpu":
-        torch.set_num_threads(1)
+    set_up_torch(workspace.device)
     load_plugins(plugins)
     _workspace = workspace
 

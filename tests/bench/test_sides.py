@@ -6,12 +6,9 @@ import time
 
 import pytest
 
-from benchmark.bench import growth
 from benchmark.bench.cases import cases
-from benchmark.bench.growth import growths
-from benchmark.bench.report import as_text
 from benchmark.bench.setup import Setup
-from benchmark.bench.sides import Case, Done, Figure, Once, Side, compare
+from benchmark.bench.sides import Case, Done, Once, Place, Side, Team, compare
 
 
 def half_a_second(setup: Setup, number: int, count: int) -> Once:
@@ -48,37 +45,27 @@ def test_a_side_that_ends_early_ends_the_bench(setup: Setup) -> None:
         compare(Case("planted", "units", Side(fails), Side(half_a_second)), setup, 1)
 
 
-def test_growth_is_a_slope_on_two_logarithms(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    def seconds(at: Setup) -> float:
-        images = at.settings.data.synthetic.train / 112
-        return 0.1 * at.settings.seeds**1.0 * images**2.0
-
-    monkeypatch.setattr(growth, "_seconds", seconds)
-    found = {figure.name: figure for figure in growths(setup)}
-    assert found["seeds"].slope == pytest.approx(1.0)
-    assert found["images"].slope == pytest.approx(2.0)
-    assert found["images"].seconds == pytest.approx([0.1, 0.4, 1.6])
-    assert found["pairs"].sizes == [1]
-    assert found["pairs"].slope is None
-
-
 def test_every_backbone_and_both_stages_are_cases(setup: Setup) -> None:
     names = [case.name for case in cases(setup)]
-    assert names == ["data path", "stage 1, resnet18", "stage 1, resnet18#2", "fusion stage", "fusion heads"]
+    assert names == ["data path", "stage 1, resnet18", "stage 1, resnet18#2", "fusion stage"]
 
 
-def test_the_table_holds_every_figure(setup: Setup) -> None:
-    figure = Figure("data path", "images", 6.5, [6.0, 6.5, 8.0], 1234.0, 190.0, 10**9, 2 * 10**9, "a note")
-    found = {
-        "device": "x86_64 CPU",
-        "cores": 2,
-        "workers": 2,
-        "torch": "2",
-        "data": {"name": "drawn", "images": 168, "image_size": 32},
-        "figures": [figure.to_json()],
-        "growth": [growth.Growth("seeds", [1, 2], [1.0, 2.0], 1.0).to_json()],
-    }
-    text = as_text(found)
-    assert "data path 6.50× 6.00 to 8.00 1234 190 images 1.00 2.00" in " ".join(text.split())
-    assert "data path: a note." in text
-    assert "1: 1.00 s, 2: 2.00 s; slope 1.00" in text
+def counts_its_turns(place: Place) -> None:
+    """Work whose result is its number, its device and how many turns it had."""
+    turns = 0
+    while True:
+        place.turn((place.number, place.device, turns))
+        turns += 1
+
+
+def test_as_many_processes_work_as_a_turn_is_for_and_each_has_its_own_device() -> None:
+    team = Team(["cpu:0", "cpu:1"], threads=1)
+    try:
+        team.prepare(counts_its_turns)
+        assert team.turn(1) == [(0, "cpu:0", 1)]
+        assert team.turn() == [(0, "cpu:0", 2), (1, "cpu:1", 1)]
+        team.end_work()
+        team.prepare(counts_its_turns)
+        assert team.turn(1) == [(0, "cpu:0", 1)]
+    finally:
+        team.stop()

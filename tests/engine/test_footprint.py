@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.engine.footprint import LEARNT, Footprint, measure, training_memory
+from backbones import build_backbone
+from benchmark.engine.footprint import LEARNT, Footprint, footprint_of, measure, training_memory
+from benchmark.training.backbone import branch_output, prepared
+from tests.conftest import NARROW
 
 SINGLE = 4  # bytes of a float32
 
@@ -28,11 +32,21 @@ def test_a_weight_with_as_many_rows_as_the_batch_has_images_is_no_image() -> Non
     assert measure(network, lambda: network(images), 4).kept == SINGLE * 10
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_without_arithmetic_a_backbone_is_counted_as_with_it(precision: str) -> None:
+    network = prepared(build_backbone(NARROW[0], 7), "cpu")
+    found = footprint_of(network, 48, precision)
+    images, labels = torch.rand(2, 3, 48, 48), torch.zeros(2, dtype=torch.long)
+    assert found == measure(
+        network, lambda: F.cross_entropy(branch_output(network, images, precision).logits, labels), 2
+    )
+
+
 def test_networks_that_learn_together_hold_what_both_keep() -> None:
     small, large = Footprint(100, 3.0, 1.0), Footprint(40, 5.0, 4.0)
-    assert training_memory([small], 10, 1) == 10 * (3 + 2 * 1)
-    assert training_memory([small, large], 10, 1) == 40 + 10 * (3 + 5 + 2 * 4)
-    assert training_memory([large], 1, 1000) == 1000 * 2 * 4  # evaluation takes more
+    assert training_memory([small], 10, 1) == 100 + 10 * (3 + 2 * 1)
+    assert training_memory([small, large], 10, 1) == 100 + 40 + 10 * (3 + 5 + 2 * 4)
+    assert training_memory([large], 1, 1000) == 40 + 1000 * 2 * 4  # evaluation takes more
 
 
 def test_what_is_kept_grows_with_the_batch_alone() -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from benchmark.engine import local
 from benchmark.engine.experiment import run_experiment
-from benchmark.engine.local import worker_devices
+from benchmark.engine.local import LocalProcesses, Setup, worker_devices
 from benchmark.engine.outcomes import Request
 from benchmark.ledger import load_ledger
+from benchmark.plan import Run
 from tests.engine.tiny import Collect, contents, tiny_request
+from tests.training.random_outputs import place_of_random_outputs
 
 PLUGIN = """
 import os, signal
@@ -76,3 +80,26 @@ def test_processes_give_the_same_and_a_killed_one_takes_one_run_with_it(undistur
     (request.folder / "runs" / failed).rmdir()
     expected, found = contents(undisturbed.folder), contents(request.folder)
     assert {run_id: found[run_id] for run_id in expected} == expected
+
+
+def test_a_run_whose_worker_was_killed_is_tried_again_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What killed it may have been the runs that it took along."""
+    begun = []
+
+    class Dead:
+        process = SimpleNamespace(is_alive=lambda: False)
+        run = None
+
+        def __init__(self, _: Setup) -> None:
+            pass
+
+        def begin(self, run: Run, *, alone: bool) -> None:
+            begun.append((run, alone))
+
+    plan, workspace = place_of_random_outputs(tmp_path, ["early"])
+    monkeypatch.setattr(local, "_Worker", Dead)
+    engine = LocalProcesses(Setup(workspace, to_do=tuple(plan)), ["cpu"])
+    engine.submit(plan[-1])
+    assert engine._after_death(plan[-1], -9) is None
+    engine.submit(plan[-2])
+    assert begun == [(plan[-1], False), (plan[-1], True), (plan[-2], False)]

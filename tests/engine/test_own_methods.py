@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from benchmark.config import UserError
+from benchmark.engine.calibrate import calibrated
 from benchmark.engine.description import with_remembered_plugins
 from benchmark.engine.dropping import drop_method
-from benchmark.engine.experiment import finished_request, finished_runs, planned_runs, run_experiment
+from benchmark.engine.experiment import finished_request, finished_runs, planned_runs, planned_workspace, run_experiment
 from benchmark.engine.outcomes import Failed, Request
 from benchmark.engine.overview import summary
 from benchmark.engine.work import work
@@ -179,6 +180,16 @@ def test_a_failed_method_is_dropped_mended_and_run_again(folder: Path, undisturb
     outcome, _ = run(folder, undisturbed)
     assert (outcome.done, outcome.failed_before) == (1, 0)
     assert "Mine is " in make_significance(load_ledger(experiment))["answer"]
+
+
+def test_a_plan_is_refused_in_one_line_where_a_step_of_training_fails(folder: Path, undisturbed: Request) -> None:
+    edit(folder / "mine_beside.py", "return scores", "return scores.view(1, 7)")
+    request = tiny_request(folder, {"methods": ["mine"]}, plugins=(folder / "mine.py",), data_dir=undisturbed.data_dir)
+    runs, workspace = planned_runs(request), planned_workspace(request)
+    with pytest.raises(
+        UserError, match=r"^a step of training fails: mine_beside.py:2: RuntimeError: shape .*; mend it"
+    ):
+        calibrated(runs, workspace, 1, request.plugins)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

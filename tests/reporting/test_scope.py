@@ -46,6 +46,15 @@ def test_runs_on_the_papers_data_and_a_gpu_say_their_size_alone(source: Source) 
     assert sentence.endswith(", 10 seeds.")
 
 
+def test_networks_that_start_otherwise_than_the_rest_are_named(source: Source) -> None:
+    weights = {"wide-resnet18": "none", "vgg11": "faces.pth", "default": "imagenet"}
+    sentence = scope_sentences(sized(source, weights=weights))[0]
+    assert (
+        "pixels, networks started from ImageNet weights, wide-resnet18 trained from scratch, vgg11 started from "
+        "faces.pth weights, 8 epochs"
+    ) in sentence
+
+
 def test_a_ledger_that_does_not_tell_its_size_is_not_guessed_at(source: Source) -> None:
     assert scope_sentences(source.ledger) == []
 

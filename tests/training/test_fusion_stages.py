@@ -15,6 +15,7 @@ from benchmark.ledger import load_ledger
 from benchmark.plan import Run
 from benchmark.training import fusion
 from benchmark.training.backbone import stored_outputs, trained_backbone
+from benchmark.training.predict import trained_predictor
 from benchmark.training.workspace import Workspace, epoch_order
 from tests.conftest import NARROW
 from tests.training.conftest import METHODS, Quiet
@@ -47,7 +48,7 @@ def test_a_finished_run_can_be_asked_again(done: tuple[dict[str, Run], Workspace
     for method in METHODS:
         run = runs[method]
         test = workspace.split(0).test
-        scores = fusion.trained_predictor(run, workspace)(test, int(run.hyperparameters["batch_size"]))
+        scores = trained_predictor(run, workspace)(test, int(run.hyperparameters["batch_size"]))
         frame = ledger.predictions(run.run_id)
         frame = frame[frame["split"] == "test"]
         assert frame["image_id"].tolist() == [workspace.manifest.image_ids[row] for row in test]
@@ -71,13 +72,13 @@ def test_shuffled_partners_are_other_images_of_the_same_split(done: tuple[dict[s
     outputs = fusion.StoredOutputs(runs["early:partner=shuffled"], workspace)
     split = workspace.split(0)
     for rows in (split.validation, split.test):
-        partners = outputs.partner[rows]
+        partners = outputs.partner[rows].numpy()
         assert set(partners) == set(rows)
         assert not (partners == rows).any()
-    branches = outputs.evaluation_batch(split.test)
+    branches = outputs.evaluation_batch(workspace.on_device(split.test))
     torch.testing.assert_close(branches[0].features, outputs.branches[0].features[split.test])
     torch.testing.assert_close(branches[1].features, outputs.branches[1].features[outputs.partner[split.test]])
-    batch = outputs.training_batch(split.train[:5])
+    batch = outputs.training_batch(workspace.on_device(split.train[:5]))
     torch.testing.assert_close(batch[1].features, outputs.branches[1].features[np.roll(split.train[:5], 1)])
 
 

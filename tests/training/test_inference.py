@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from benchmark.config import UserError
-from benchmark.engine.experiment import Request, finished_runs, keep_end_to_end_weights
-from benchmark.ledger import Ledger, artifact_folder, load_ledger
-from benchmark.trained import END_TO_END_WEIGHTS, best_run, find_run, gather
+from benchmark.engine.experiment import Request, finished_runs
+from benchmark.ledger import Ledger, load_ledger
+from benchmark.trained import best_run, find_run, gather
 from benchmark.training.inference import Predictor
 
 
@@ -32,8 +32,6 @@ def test_a_model_gives_the_probabilities_of_its_ledger(
     method: str | None, ledger: Ledger, request_: Request, tmp_path: Path
 ) -> None:
     record = find_run(ledger, run_id(ledger, method))
-    if method == "joint":
-        keep_end_to_end_weights(request_.results_dir, "stages", request_.data_dir, record.run_id, ())
     gather(ledger, record, (), tmp_path)
     frame = ledger.predictions(record.run_id).set_index("image_id")
     files = image_files(request_, list(frame.index[-20:]))
@@ -92,10 +90,7 @@ def test_the_best_run_is_best_on_validation_and_never_a_control(ledger: Ledger) 
         frame = ledger.predictions(record.run_id)
         part = frame[frame["split"] == "validation"]
         scores[record.run_id] = (part.filter(like="logit_").to_numpy().argmax(1) == part["label"]).mean()
-    sound = [None, "late", "early", "early:features=cross-fitted", "late:features=cross-fitted"]
-    joint = next(record.run_id for record in ledger.records if record.method == "joint")
-    if (artifact_folder(ledger.root, joint) / END_TO_END_WEIGHTS).is_file():
-        sound.append("joint")
+    sound = [None, "late", "early", "early:features=cross-fitted", "late:features=cross-fitted", "joint"]
     kept = [r for r in ledger.records if r.kind != "fold" and r.method in [*sound, "attention-fusion:axis=spatial"]]
     assert scores[best.run_id] == max(scores[record.run_id] for record in kept)
     assert best in kept

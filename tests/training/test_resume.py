@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.config import StageSettings
+from benchmark.training import resume
 from benchmark.training.fit import Checkpoint, Execution, Learning, Outcome, Scores, Task, fit
 from benchmark.training.resume import EpochCheckpoint
 
@@ -140,3 +141,20 @@ def test_time_spent_before_is_remembered(tmp_path: Path) -> None:
     _, outcome = learn(EpochCheckpoint(path, 1e9, {}))
     assert 0 < outcome.seconds_before < 60
     assert learn(None)[1].seconds_before == 0
+
+
+def test_a_run_of_one_gpu_goes_on_with_its_generator_on_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine that it goes on at may have fewer GPUs."""
+    places = {"cuda:3": torch.arange(16, dtype=torch.uint8), "cuda:0": torch.zeros(16, dtype=torch.uint8)}
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: places[str(device)])
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: places.update({str(device): state}))
+    monkeypatch.setattr(resume, "_device_of", lambda _: torch.device("cuda:3"))
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(Killed):
+        learn(KilledAfter(EpochCheckpoint(path, 0, {}), 2))
+    del places["cuda:3"]
+    monkeypatch.setattr(resume, "_device_of", lambda _: torch.device("cuda:0"))
+    learn(EpochCheckpoint(path, 1e9, {}))
+    assert {name: state.tolist() for name, state in places.items()} == {"cuda:0": list(range(16))}

@@ -109,7 +109,10 @@ def first_loss(run: Run, workspace: Workspace) -> float:
     outputs = StoredOutputs(run, workspace)
     rows = np.concatenate(epoch_order(run, workspace.split(run.seed).train, 1))
     head = initial_fusion(run, [branch.features.shape[1] for branch in outputs.branches], workspace).double()
-    branches = [branch._replace(features=branch.features.double()) for branch in outputs.training_batch(rows)]
+    branches = [
+        branch._replace(features=branch.features.double())
+        for branch in outputs.training_batch(workspace.on_device(rows))
+    ]
     scores = head(branches).detach().numpy()
     assert workspace.manifest.targets is not None
     return float(-(workspace.manifest.targets[rows] * log_softmax(scores, axis=1)).sum(1).mean())

@@ -162,12 +162,13 @@ def _claims(found: Values) -> list[Values]:
 def _papers_protocol() -> Values:
     """Return the size of the paper's protocol, as its profile and its printed tables have it."""
     settings, paper = load_config(PAPERS_PROFILE), read_paper()
+    weights = settings.weights_of(settings.backbones[0])
     groups: Sequence[Sequence[str]] = settings.branch_groups()
     return {
         "n_test": paper.n_test,
         "image_size": settings.data.image_size,
         "epochs": settings.backbone_stage.epochs,
-        "weights": WEIGHTS.get(settings.weights, settings.weights),
+        "weights": WEIGHTS.get(weights, weights),
         "seeds": settings.seeds,
         "networks": settings.seeds * len(settings.backbones),
         "fusions": settings.seeds * len(settings.methods) * len(groups),
