@@ -4,7 +4,7 @@
     <results>/<experiment>/runs/<run_id>/record.json    written last: its presence means finished
     <results>/<experiment>/runs/<run_id>/predictions.parquet
     <results>/<experiment>/runs/<run_id>/history.csv    one row per epoch
-    <results>/<experiment>/runs/<run_id>/failure.json   in place of all that: why the run failed, when, where, how often
+    <results>/<experiment>/runs/<run_id>/failure.json   in place of all that: why the run failed, when, where
 
 A packed ledger holds the same in a few files: experiment.json, records.jsonl, and predictions.parquet and history.csv
 with a column `run_id`; `benchmark.packing` writes it. Whatever reads one form reads the other.

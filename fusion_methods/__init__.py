@@ -42,7 +42,7 @@ for _module in pkgutil.iter_modules(__path__):
 def load_plugin(path: Path) -> None:
     """Run a Python file that registers fusion methods; loading the same file twice does nothing.
 
-    Modules beside it can be imported, as from a script: its folder stays on `sys.path`.
+    Modules beside it can be imported: its folder comes last on `sys.path`, so that it hides nobody else's modules.
 
     Raises:
         ValueError: no such file, or it fails; the message names the line.
@@ -59,7 +59,7 @@ def load_plugin(path: Path) -> None:
     module = module_from_spec(spec)
     sys.modules[name] = module
     if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
+        sys.path.append(str(path.parent))
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever the user's file raises is the user's to mend

@@ -166,6 +166,7 @@ def test_what_a_plugin_brings_carries_its_digest(tmp_path: Path) -> None:
     found = loaded_sources()["planted"]
     assert (found.digest, found.file, found.installed) == (source_digest(path), path, False)
     assert "late" not in loaded_sources()
+    assert sys.path[-1] == str(tmp_path), "a folder beside the plug-in named benchmark must hide none of ours"
 
 
 def test_two_modules_of_one_name_are_refused(tmp_path: Path) -> None:

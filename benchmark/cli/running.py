@@ -36,7 +36,7 @@ from benchmark.cli.options import (
     show_table,
 )
 from benchmark.config import UserError, load_config, nearest
-from benchmark.ledger import experiment_folder, load_ledger
+from benchmark.ledger import experiment_folder, load_ledger, run_folder
 from benchmark.tuned import read_searches, read_tuned, select
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def reproduce(
     with LiveMirror(options) as mirror:
         with TerminalProgress(request, mirror if track else None) as progress:
             summary = run_experiment(request, progress)
-        _tell_failures(summary)
+        _tell_failures(summary, request.folder)
         _print_report(request.folder, reports_dir)
         if source is not None:
             _print_tuning(source, request.folder, reports_dir)
@@ -199,7 +199,7 @@ def drop(
         typer.echo(f"{dropped} is no method of experiment '{name}' any more; its runs are kept aside")
 
 
-def _tell_failures(summary: Summary) -> None:
+def _tell_failures(summary: Summary, experiment: Path) -> None:
     """Name the methods and networks whose runs failed, with the first of them, and say what to do."""
     alike: dict[tuple[str | None, str], list[Failure]] = {}
     for failure in summary.failures:
@@ -207,11 +207,9 @@ def _tell_failures(summary: Summary) -> None:
     for (method, reason), failures in alike.items():
         more = f" and {len(failures) - 1} more" if len(failures) > 1 else ""
         typer.echo(f"failed: {failures[0].run.label}{more}: {reason}", err=True)
-        if method:
-            typer.echo(
-                f"  traceback: runs/{failures[0].run.run_id}/failure.json; `ferfuse drop {method}` leaves it out",
-                err=True,
-            )
+        note = run_folder(experiment, failures[0].run.run_id) / "failure.json"
+        if method and note.is_file():
+            typer.echo(f"  traceback: {note}; `ferfuse drop {method}` leaves it out", err=True)
     if summary.failed_before:
         typer.echo(
             f"{summary.failed_before} runs failed before and were left alone: `ferfuse status` says why, "
