@@ -16,13 +16,7 @@ from benchmark.data.sources import open_dataset
 from benchmark.data.store import stored_images
 from benchmark.engine.adoption import adopt_runs
 from benchmark.engine.claims import experiment_claim
-from benchmark.engine.description import (
-    code_digest,
-    describe,
-    plan_key,
-    refuse_mixture,
-    with_remembered_plugins,
-)
+from benchmark.engine.description import code_digest, describe, plan_key, refuse_mixture, with_remembered_plugins
 from benchmark.engine.devices import choose_device, is_compiled
 from benchmark.engine.fork_server import start_fork_server
 from benchmark.engine.interruption import Interruption

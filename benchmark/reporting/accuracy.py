@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Any
 
-from benchmark.config import base_name
 from benchmark.ledger import Ledger, Record
+from benchmark.reporting.missing import method_notes
 from benchmark.reporting.printed import read_paper
 from benchmark.reporting.tables import (
     BATCH,
@@ -22,7 +22,6 @@ from benchmark.reporting.tables import (
     number_cell,
     spread_cell,
 )
-from benchmark.reporting.wording import missing_text
 from benchmark.statistics.overlap import stretch
 from benchmark.statistics.quantile import t_quantile
 
@@ -101,7 +100,7 @@ def fusion_table(ledger: Ledger) -> Table:
         *number_columns(),
     ]
     body = [[*_names(row, branches), *_numbers(row, ledger)] for row in rows]
-    notes = [*_notes(ledger, rows), *_method_notes(ledger)]
+    notes = [*_notes(ledger, rows), *method_notes(ledger)]
     return Table(2, title_line("Fusion methods", ledger, rows), columns, body, notes, grouped=True)
 
 
@@ -147,17 +146,6 @@ def fusion_rows(ledger: Ledger) -> list[Row]:
         for group in groups
         if (method, group) in found
     ]
-
-
-def missing_runs(ledger: Ledger, methods: Iterable[str]) -> dict[str, tuple[int, int]]:
-    """Return how many runs a method lacks and how many it would have, for each that has not all of them."""
-    settings, main = ledger.experiment["settings"], ledger.experiment["main"]
-    there = {(record.method, tuple(record.backbones), record.seed) for record in ledger.of_kind("fusion")}
-    groups = [tuple(group) for group in main["groups"] if len(group) > 1]
-    seeds = {*range(settings["seeds"]), *(record.seed for record in ledger.records)}
-    cells = {method: [(method, group, seed) for group in groups for seed in seeds] for method in methods}
-    lacking = {method: len([cell for cell in wanted if cell not in there]) for method, wanted in cells.items()}
-    return {method: (count, len(cells[method])) for method, count in lacking.items() if count}
 
 
 def batch_dependent_methods(ledger: Ledger) -> set[str]:
@@ -278,21 +266,6 @@ def _notes(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
     if any(row.batch_dependent for row in rows):
         notes.append(BATCH_NOTE)
     return notes + data_notes(ledger)
-
-
-def _method_notes(ledger: Ledger) -> list[str]:
-    """Say which methods lack runs, and which version of a plug-in is shown where there are others."""
-    methods = ledger.experiment["main"]["methods"]
-    missing = missing_runs(ledger, methods)
-    notes = [f"Left out of every comparison: {missing_text(missing)}; 'ferfuse status' says why."] if missing else []
-    plugins = ledger.experiment.get("plugins", {})
-    for name in dict.fromkeys(map(base_name, methods)):
-        if earlier := ledger.earlier_versions(name):
-            notes.append(
-                f"{name} is version {plugins[name]['digest']} of its plug-in; not shown, and tested on these images: "
-                f"{', '.join(sorted(earlier))}."
-            )
-    return notes
 
 
 def data_notes(ledger: Ledger) -> list[str]:

@@ -12,14 +12,8 @@ from numpy.typing import NDArray
 
 from benchmark.config import Question, UserError
 from benchmark.ledger import Ledger, Record
-from benchmark.reporting.accuracy import (
-    PAPER_METHODS,
-    SELECTION,
-    batch_dependent_methods,
-    in_order,
-    missing_runs,
-    test_share,
-)
+from benchmark.reporting.accuracy import PAPER_METHODS, SELECTION, batch_dependent_methods, in_order, test_share
+from benchmark.reporting.missing import missing_runs
 from benchmark.reporting.printed import read_paper
 from benchmark.reporting.questions import questions_of
 from benchmark.reporting.readings import FAMILY
