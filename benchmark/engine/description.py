@@ -147,6 +147,9 @@ def _questions(request: Request, earlier: dict[str, Any] | None, methods: list[s
         {"method": resolve_fusion(one.method).text, "against": [resolve_fusion(name).text for name in one.against]}
         for one in request.settings.questions
     ]
+    for one in asked:
+        if one["method"] in one["against"]:
+            raise UserError(f"the question compares {one['method']} with itself under two names; name another method")
     for name in (name for one in asked for name in (one["method"], *one["against"])):
         if name not in methods:
             raise UserError(f"the question names {name}, which is not run; {nearest(str(name), methods)} (--methods)")

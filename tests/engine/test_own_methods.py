@@ -250,3 +250,5 @@ def test_a_model_of_a_plugin_carries_its_modules_and_refuses_another_version(
 def test_a_question_about_a_method_that_is_not_run_is_refused(folder: Path, undisturbed: Request) -> None:
     with pytest.raises(UserError, match=r"the question names gated, which is not run; .*\(--methods\)"):
         run(folder, undisturbed, settings={"questions": [{"method": "gated", "against": ["late"]}]})
+    with pytest.raises(UserError, match="the question compares early with itself under two names"):
+        run(folder, undisturbed, settings={"questions": [{"method": "early", "against": ["early:width=512"]}]})
