@@ -23,6 +23,8 @@ MANY = (
     "--method",
     "--backbone",
     "--plugin",
+    "--question",
+    "--against",
     "--set",
     "--arms",
     "--accept",
