@@ -269,7 +269,7 @@ def test_plan_and_status(finished: Path) -> None:
     assert found["estimate"] is None
     more = ferfuse("plan", *SETTINGS, "--set=seeds=2", folder=finished).stdout.splitlines()
     assert more[-2] == "14 runs: 7 finished, 7 to do"
-    size = r"about \d+ seconds, \d\.\d GB of memory and \d\.\d GB of disk with \d workers? on cpu"
+    size = r"about \d+(?: seconds|\.?\d* minutes), \d\.\d GB of memory and \d\.\d GB of disk with \d workers? on cpu"
     assert re.fullmatch(rf"{size}, an estimate: from finished runs like them", more[-1])
     assert "7 of 7 planned runs finished" in ferfuse("status", folder=finished).stdout
 
