@@ -16,13 +16,12 @@ TORCH ?= torch torchvision
 
 export PYTHONWARNINGS ?= ignore::SyntaxWarning
 
-name := $(notdir $(basename $(PROFILE)))$(if $(DATASET),-$(DATASET))
-EXPERIMENT ?= $(name)
-
-chosen := --profile $(PROFILE) --experiment $(EXPERIMENT)
-settings := $(if $(DATASET),--dataset $(DATASET)) $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)") \
-    $(if $(SEEDS),--seeds $(SEEDS)) $(if $(BACKBONES),--backbones $(BACKBONES)) $(if $(METHODS),--methods $(METHODS)) \
-    $(if $(ARMS),--arms $(ARMS)) $(if $(PLUGIN),--plugin $(PLUGIN)) $(foreach pair,$(SET),--set $(pair))
+# Which experiment: ferfuse names it after profile and data, unless EXPERIMENT does.
+chosen := --profile $(PROFILE) $(if $(EXPERIMENT),--experiment $(EXPERIMENT)) \
+    $(if $(DATASET),--dataset $(DATASET)) $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
+settings := $(if $(SEEDS),--seeds $(SEEDS)) $(if $(BACKBONES),--backbones $(BACKBONES)) $(if $(METHODS),--methods $(METHODS)) \
+    $(if $(ARMS),--arms $(ARMS)) $(if $(PLUGIN),--plugin $(PLUGIN)) $(foreach pair,$(SET),--set $(pair)) \
+    $(if $(QUESTION),--question $(QUESTION)) $(if $(AGAINST),--against $(AGAINST))
 running := $(if $(ENGINE),--engine $(ENGINE)) $(if $(DEVICE),--device $(DEVICE)) $(if $(WORKERS),--workers $(WORKERS)) \
     $(if $(RETRY_FAILED),--retry-failed) $(if $(ACCEPT),--accept $(ACCEPT))
 
@@ -32,7 +31,7 @@ running := $(if $(ENGINE),--engine $(ENGINE)) $(if $(DEVICE),--device $(DEVICE))
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
 	    || sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1  \2/p' Makefile
-	@echo "Variables: PROFILE DATASET DATA_ROOT EXPERIMENT SEEDS METHODS BACKBONES ARMS PLUGIN SET ACCEPT TUNED TRIALS STUDIES ENGINE DEVICE WORKERS RETRY_FAILED TORCH PYTHON"
+	@echo "Variables: PROFILE DATASET DATA_ROOT EXPERIMENT SEEDS METHODS BACKBONES ARMS PLUGIN QUESTION AGAINST SET ACCEPT TUNED TRIALS STUDIES ENGINE DEVICE WORKERS RETRY_FAILED TORCH PYTHON"
 
 install: $(BIN)/.installed ## Set up .venv
 
@@ -56,31 +55,31 @@ plan: $(BIN)/.installed ## List the runs, which are finished, and what time and 
 	@$(BIN)/ferfuse plan $(chosen) $(settings) $(if $(DEVICE),--device $(DEVICE))
 
 status: $(BIN)/.installed ## Tell which runs are done, running, failed or waiting, and why
-	@$(BIN)/ferfuse status --experiment $(EXPERIMENT)
+	@$(BIN)/ferfuse status $(chosen)
 
 table1: $(BIN)/.installed ## Print Table 1 from the ledger
-	@$(BIN)/ferfuse table 1 --experiment $(EXPERIMENT)
+	@$(BIN)/ferfuse table 1 $(chosen)
 
 table2: $(BIN)/.installed ## Print Table 2 from the ledger
-	@$(BIN)/ferfuse table 2 --experiment $(EXPERIMENT)
+	@$(BIN)/ferfuse table 2 $(chosen)
 
 report: $(BIN)/.installed ## Write all tables, verdicts, figures and the page into reports/ (PDF=1: report.pdf too)
-	@$(BIN)/ferfuse report --experiment $(EXPERIMENT) $(if $(PDF),--pdf)
+	@$(BIN)/ferfuse report $(chosen) $(if $(PDF),--pdf)
 
 power: $(BIN)/.installed ## Tell which differences could be seen by now, and how many more seeds they need
-	@$(BIN)/ferfuse power --experiment $(EXPERIMENT)
+	@$(BIN)/ferfuse power $(chosen)
 
 ui: $(BIN)/.installed ## Browse the runs in MLflow, on this machine alone
 	@$(BIN)/mlflow ui --host 127.0.0.1
 
 audit: $(BIN)/.installed ## Tell which methods' predictions depend on their batch
-	@$(BIN)/ferfuse audit --experiment $(EXPERIMENT) $(if $(METHODS),--methods $(METHODS)) $(if $(PLUGIN),--plugin $(PLUGIN))
+	@$(BIN)/ferfuse audit $(chosen) $(if $(METHODS),--methods $(METHODS)) $(if $(PLUGIN),--plugin $(PLUGIN))
 
 table3: $(BIN)/.installed ## Print Table 3, readings by evaluation order (ARMS=readings, then audit)
-	@$(BIN)/ferfuse table 3 --experiment $(EXPERIMENT)
+	@$(BIN)/ferfuse table 3 $(chosen)
 
 table4: $(BIN)/.installed ## Print Table 4, fusion and its controls (ARMS=controls)
-	@$(BIN)/ferfuse table 4 --experiment $(EXPERIMENT)
+	@$(BIN)/ferfuse table 4 $(chosen)
 
 bench: $(BIN)/.installed ## Measure speed: on a CPU against the plain way of the same work, on a GPU as a share of its peak
 	@$(BIN)/python -m tools.bench speed $(if $(DEVICE),--device $(DEVICE))
@@ -91,13 +90,13 @@ parity: $(BIN)/.installed ## Train a network the fast and the plain way, and com
 	    $(if $(DEVICE),--device $(DEVICE)) $(if $(WORKERS),--workers $(WORKERS))
 
 tune: $(BIN)/.installed ## Search each method's settings on validation (METHODS, TRIALS, STUDIES), then TUNED=1 uses them
-	@$(BIN)/ferfuse tune $(chosen) $(if $(DATASET),--dataset $(DATASET)) $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)") \
+	@$(BIN)/ferfuse tune $(chosen) \
 	    $(if $(METHODS)$(TUNE_BACKBONES),$(if $(METHODS),--method $(METHODS)) $(if $(TUNE_BACKBONES),--backbone $(TUNE_BACKBONES)),--all) \
 	    $(if $(TRIALS),--trials $(TRIALS)) $(if $(STUDIES),--studies $(STUDIES)) $(if $(PLUGIN),--plugin $(PLUGIN)) \
 	    $(foreach pair,$(SET),--set $(pair)) $(if $(DEVICE),--device $(DEVICE))
 
 track: $(BIN)/.installed ## Write whatever MLflow lacks of an experiment
-	@$(BIN)/ferfuse track --sync --experiment $(EXPERIMENT)
+	@$(BIN)/ferfuse track --sync $(chosen)
 
 test: $(BIN)/.installed-dev ## Run the tests: no network, no GPU, under ten minutes on two cores
 	@$(BIN)/python -m pytest -n auto --dist loadfile

@@ -6,18 +6,32 @@ import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import yaml
 
 Entry = TypeVar("Entry")
 
 
+class Source(NamedTuple):
+    """A plug-in as it was loaded: the digest of its source, its file, and whether an installed package brought it."""
+
+    digest: str
+    file: Path
+    installed: bool
+
+
 class Registry(Generic[Entry]):
-    """A set of named entries that refuses a duplicate and knows the nearest names of an unknown one."""
+    """A set of named entries that refuses a duplicate and knows the nearest names of an unknown one.
+
+    Attributes:
+        sources: by name, where every entry comes from that is none of these packages' own.
+    """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
+        self.sources: dict[str, Source] = {}
         self._entries: dict[str, Entry] = {}
 
     def add(self, name: str, entry: Entry) -> None:

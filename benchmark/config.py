@@ -134,6 +134,19 @@ class Arm(_Section):
     runs: list[ArmRuns] = []
 
 
+class Question(_Section):
+    """Is `method` better than each of `against`? Without names: than each of the run's own built-in methods."""
+
+    method: str
+    against: list[str] = []
+
+    @model_validator(mode="after")
+    def _of_two(self) -> Question:
+        if self.method in self.against:
+            raise ValueError(f"{self.method} cannot be compared with itself; name other methods by --against")
+        return self
+
+
 class Settings(_Section):
     """Everything that a profile says; see `profiles/*.yaml`.
 
@@ -141,6 +154,8 @@ class Settings(_Section):
     sets of runs, `with_arms` those that are done. `precision` is that of the backbones' arithmetic: bfloat16 is what a
     GPU is fast at, float32 gives the reference numbers. `tuned` overrides settings of single methods and backbones.
     `weights` is where backbones start (`none`, `imagenet`, a file), one for all or by name; `default` names the others.
+    `questions` are what the report answers, the first of them in its first sentence; they share one error rate. Without
+    any, each plug-in is compared with the run's built-in methods, and without plug-ins the paper's question is asked.
     """
 
     profile: str
@@ -159,6 +174,7 @@ class Settings(_Section):
     arms: dict[str, Arm] = {}
     with_arms: list[str] = []
     tuned: dict[str, TunedValues] = {}
+    questions: list[Question] = []
 
     @field_validator("backbones", "methods")
     @classmethod
@@ -233,6 +249,11 @@ class Settings(_Section):
         stages = {name: getattr(self, name).model_dump() for name in STAGES}
         tuned = {"tuned": {name: values.model_dump() for name, values in self.tuned.items()}} if self.tuned else {}
         return {**self.shared(dataset_digest), **stages, "weights": self.weights, **tuned}
+
+
+def base_name(text: str) -> str:
+    """Return the registered name in the spec of a method or backbone: `mine` of `mine:width=8` and of `mine#2`."""
+    return text.partition("#")[0].partition(":")[0]
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -4,7 +4,7 @@
     <results>/<experiment>/runs/<run_id>/record.json    written last: its presence means finished
     <results>/<experiment>/runs/<run_id>/predictions.parquet
     <results>/<experiment>/runs/<run_id>/history.csv    one row per epoch
-    <results>/<experiment>/runs/<run_id>/failure.json   in place of all that: why the run failed, when, where, how often
+    <results>/<experiment>/runs/<run_id>/failure.json   in place of all that: why the run failed, when, where
 
 A packed ledger holds the same in a few files: experiment.json, records.jsonl, and predictions.parquet and history.csv
 with a column `run_id`; `benchmark.packing` writes it. Whatever reads one form reads the other.
@@ -18,6 +18,7 @@ import json
 import math
 import os
 import socket
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -26,7 +27,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.config import UserError
+from benchmark.config import UserError, base_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,6 +72,12 @@ class Record:
     milliseconds: float | None = None
     schema: int = SCHEMA
 
+    @property
+    def sources(self) -> dict[str, str]:
+        """The digest of the source of everything that the run took from a plug-in, by name."""
+        found: dict[str, str] = self.hyperparameters.get("sources", {})
+        return found
+
 
 @dataclass(frozen=True, eq=False)
 class Classified:
@@ -103,16 +110,27 @@ class Ledger:
         experiment: what `experiment.json` says.
         records: sorted by kind, method, backbones and seed.
         root: the experiment's folder; predictions are read from it when asked for.
+        aside: finished runs that no table shows: of earlier versions of a plug-in, and of methods that were dropped.
     """
 
     name: str
     experiment: dict[str, Any]
     records: list[Record]
     root: Path
+    aside: list[Record] = field(default_factory=list)
 
     def of_kind(self, kind: str) -> list[Record]:
         """Return the records of backbones, or of fusion runs."""
         return [record for record in self.records if record.kind == kind]
+
+    def earlier_versions(self, method: str) -> dict[str, int]:
+        """Return how many runs other versions of a method's plug-in have, by digest: tested on the same images."""
+        name = base_name(method)
+        present = self.experiment.get("plugins", {}).get(name, {}).get("digest")
+        own = [record for record in self.aside if record.method and base_name(record.method) == name]
+        return dict(
+            Counter(record.sources.get(name, "unknown") for record in own if record.sources.get(name) != present)
+        )
 
     def predictions(self, run_id: str) -> pd.DataFrame:
         """Read one run's predictions: image_id, split, label, logit_0 ... logit_{C-1}."""
@@ -174,8 +192,9 @@ class Ledger:
 
     @cached_property
     def audit(self) -> list[dict[str, Any]]:
-        """What the batch-dependence audit found of each run, nothing where there was none."""
-        return read_audit(self.root)
+        """What the batch-dependence audit found of each run that tables show, nothing where there was none."""
+        aside = {record.run_id for record in self.aside}
+        return [finding for finding in read_audit(self.root) if finding["run_id"] not in aside]
 
     @cached_property
     def repetitions(self) -> list[dict[str, Any]]:
@@ -281,12 +300,13 @@ def write_run(experiment: Path, record: Record, predictions: pd.DataFrame, histo
     (folder / "failure.json").unlink(missing_ok=True)
 
 
-def write_failure(experiment: Path, run_id: str, reason: str) -> None:
-    """Note that a run failed, and why; it is not done again until it is asked for."""
+def write_failure(experiment: Path, run_id: str, reason: str, trace: str = "") -> None:
+    """Note that a run failed, why, and by which calls; it is not done again until it is asked for."""
     earlier = read_failure(experiment, run_id)
     note = {
         "run_id": run_id,
         "reason": reason,
+        "traceback": trace,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
         "tries": 1 + (earlier["tries"] if earlier else 0),
@@ -375,7 +395,18 @@ def load_ledger(experiment: Path) -> Ledger:
     records = sorted(_records(experiment), key=lambda r: (r.kind, r.method or "", r.backbones, r.seed))
     if not records:
         raise UserError(f"experiment {experiment} holds no finished run yet; let `ferfuse reproduce` run")
-    return Ledger(str(description["experiment"]), description, records, experiment)
+    parts: dict[bool, list[Record]] = {True: [], False: []}
+    for record in records:
+        parts[is_present(record, description)].append(record)
+    return Ledger(str(description["experiment"]), description, parts[True], experiment, parts[False])
+
+
+def is_present(record: Record, description: dict[str, Any]) -> bool:
+    """Tell whether a run is of what an experiment is about now: no dropped method, no earlier version of a plug-in."""
+    plugins = description.get("plugins", {})
+    names = map(base_name, filter(None, [record.method, *record.backbones]))
+    current = all(record.sources.get(name) == plugins[name]["digest"] for name in names if name in plugins)
+    return current and record.method not in description.get("dropped", [])
 
 
 def storage_fault(error: OSError) -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import UserError
-from benchmark.ledger import Ledger, as_json, whole_file, write_json, write_text
+from benchmark.ledger import Ledger, Record, as_json, whole_file, write_json, write_text
 
 DATA_ROOT = "DATA_ROOT"
 PLACES = ("--results-dir", "--reports-dir", "--data-dir")  # where files lie changes no number
@@ -26,7 +26,7 @@ def pack_ledger(ledger: Ledger, target: Path) -> None:
     """Write a ledger in its packed form into a folder: experiment, records, predictions, histories, audits."""
     target.mkdir(parents=True, exist_ok=True)
     _write_predictions(ledger, target / "predictions.parquet")
-    lines = [json.dumps(as_json(asdict(record)), sort_keys=True) for record in ledger.records]
+    lines = [json.dumps(as_json(asdict(record)), sort_keys=True) for record in _all(ledger)]
     write_text(target / "records.jsonl", "\n".join(lines) + "\n")
     if histories := _histories(ledger):
         write_text(target / "history.csv", histories)
@@ -35,6 +35,11 @@ def pack_ledger(ledger: Ledger, target: Path) -> None:
     if ledger.repetitions:
         write_json(target / "repetitions.json", {"repetitions": ledger.repetitions})
     write_json(target / "experiment.json", ledger.experiment)
+
+
+def _all(ledger: Ledger) -> list[Record]:
+    """Return every finished run: an earlier version of a plug-in was tested too, whoever reads the ledger."""
+    return [*ledger.records, *ledger.aside]
 
 
 def publish(ledger: Ledger, results_dir: Path, name: str, title: str | None = None) -> Path:
@@ -63,17 +68,20 @@ def publish(ledger: Ledger, results_dir: Path, name: str, title: str | None = No
         "settings": settings,
         "command": public_command(str(known.get("command", ""))),
     }
-    records = [
+    published = Ledger(name, experiment, _public(ledger.records), ledger.root, _public(ledger.aside))
+    pack_ledger(published, target)
+    return target
+
+
+def _public(records: Sequence[Record]) -> list[Record]:
+    return [
         replace(
             record,
             hyperparameters=without_paths(record.hyperparameters),
             environment=without_paths(record.environment),
         )
-        for record in ledger.records
+        for record in records
     ]
-    published = Ledger(name, experiment, records, ledger.root)
-    pack_ledger(published, target)
-    return target
 
 
 def public_command(command: str) -> str:
@@ -124,7 +132,7 @@ def _write_predictions(ledger: Ledger, path: Path) -> None:
     import pyarrow.parquet as pq
 
     tables = []
-    for record in ledger.records:
+    for record in _all(ledger):
         table = ledger.prediction_table(record.run_id).replace_schema_metadata(None)
         scores = [name for name in table.column_names if name.startswith("logit_")]
         columns = {name: table.column(name).cast(pa.string()) for name in ("image_id", "split")}
@@ -144,7 +152,7 @@ def _write_predictions(ledger: Ledger, path: Path) -> None:
 
 def _histories(ledger: Ledger) -> str:
     """Return the epochs of all runs as CSV with a column `run_id`, nothing where none are kept."""
-    rows = [{"run_id": record.run_id, **row} for record in ledger.records for row in ledger.history(record.run_id)]
+    rows = [{"run_id": record.run_id, **row} for record in _all(ledger) for row in ledger.history(record.run_id)]
     if not rows:
         return ""
     names: Sequence[str] = list(dict.fromkeys(name for row in rows for name in row))

@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 
-from backbones import BranchOutput, find_backbone, resolve_backbone, split_replicate
+from backbones import BACKBONES, BranchOutput, find_backbone, resolve_backbone, split_replicate
 from backbones.shapes import build_without_memory, look_at_image, multiply_adds
 from backbones.weights import find_weights
 from benchmark.config import Settings, StageSettings, UserError
 from benchmark.ledger import SCHEMA
-from fusion_methods import FusionSpec, build_method, resolve_fusion
+from benchmark.plugins import blaming
+from fusion_methods import FUSION_METHODS, FusionSpec, build_method, resolve_fusion
 
 CODE_SCHEMA = 3  # raise when the same settings give other numbers
 STEP_COST = 2_000_000  # multiply-adds an image that a training step costs whatever the network, measured on CPUs
@@ -187,8 +188,11 @@ def _network(text: str, settings: Settings, num_classes: int) -> Network:
     spec = resolve_backbone(text)
     weights = find_weights(settings.weights_of(backbone.name), backbone)
     replicate = split_replicate(text)[1]
-    network = build_without_memory(text, num_classes)
-    output, macs = look_at_image(network, text, settings.data.image_size)
+    outside, size = backbone.name in BACKBONES.sources, settings.data.image_size
+    with blaming(f"{text} cannot take images of {size} pixels", outside=outside):
+        network = build_without_memory(text, num_classes)
+        image = torch.empty(1, 3, size, size, device="meta")
+        output, macs = multiply_adds(network, image) if outside else look_at_image(network, text, size)
     suffix = spec.text.partition(":")[2] + (f"#{replicate}" if replicate > 1 else "")
     if weights.path is None and isinstance(settings.weights, dict):  # beside networks that start otherwise
         suffix = f"{suffix}, random start".removeprefix(", ")
@@ -205,7 +209,17 @@ def _network(text: str, settings: Settings, num_classes: int) -> Network:
 
 
 def _head(spec: FusionSpec, networks: Sequence[Network], num_classes: int) -> Head:
-    """Run a fusion module on one image, to check that it fits its branches and to count what it costs."""
+    """Run a fusion module on one image, to check that it fits its branches and to count what it costs.
+
+    Raises:
+        UserError: a plug-in's module does not; the message names its line.
+    """
+    names = "+".join(network.spec for network in networks)
+    with blaming(f"{spec.text} does not fit {names}", outside=spec.method.name in FUSION_METHODS.sources):
+        return _measured(spec, networks, num_classes)
+
+
+def _measured(spec: FusionSpec, networks: Sequence[Network], num_classes: int) -> Head:
     dims = tuple(network.feature_dim for network in networks)
     module = build_method(spec.method.name, spec.module.settings, dims, num_classes).eval()
     branches = [
@@ -241,6 +255,7 @@ def _backbone_run(network: Network, place: tuple[int, int], settings: Settings, 
         "backbone": resolve_backbone(network.spec).text,
         "replicate": replicate,
         "weights": network.weights,
+        **_sources(None, (network.spec,)),
     }
     if fold:
         hyperparameters |= {"fold": fold, "folds": settings.folds}
@@ -273,6 +288,7 @@ def _fusion_run(
         "end_to_end": spec.end_to_end,
         "partner": "shuffled" if spec.shuffled_partner else "own",
         **{f"method.{name}": value for name, value in spec.module.settings.items()},
+        **_sources(spec.method.name, group),
     }
     folds = len(parents) // len(group)
     branches = sum(parent.macs for parent in parents)
@@ -293,6 +309,15 @@ def _fusion_run(
         cost=3.0 * (head.macs + branches * spec.end_to_end + STEP_COST) * context.images * stage.epochs,
         batch_dependent=head.batch_dependent,
     )
+
+
+def _sources(method: str | None, group: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the digests of what a run takes from plug-ins, by name, as a setting; nothing for one that takes none."""
+    backbones = [find_backbone(text).name for text in group]
+    found = {name: BACKBONES.sources[name].digest for name in backbones if name in BACKBONES.sources}
+    if method in FUSION_METHODS.sources:
+        found[method] = FUSION_METHODS.sources[method].digest
+    return {"sources": found} if found else {}
 
 
 def _run_id(kind: str, identity: dict[str, Any], seed: int, parents: tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, Record, artifact_folder, write_json
+from benchmark.plugins import carried_files, source_digest
 
 DESCRIPTION = "model.json"
 BACKBONE_WEIGHTS, FUSION_WEIGHTS = "weights.safetensors", "fusion.safetensors"
@@ -79,9 +80,8 @@ def gather(ledger: Ledger, record: Record, plugins: Sequence[Path], target: Path
     target.mkdir(parents=True, exist_ok=True)
     for name, path in weights.items():
         _link(path, target / name)
-    for place, plugin in enumerate(plugins):
-        shutil.copyfile(plugin, target / f"plugin{place}_{plugin.name}")
-    write_json(target / DESCRIPTION, describe_model(ledger, record))
+    carried = _copy_plugins(plugins, set(record.sources.values()), target)
+    write_json(target / DESCRIPTION, {**describe_model(ledger, record), "plugins": carried})
 
 
 def describe_model(ledger: Ledger, record: Record) -> dict[str, Any]:
@@ -102,7 +102,21 @@ def describe_model(ledger: Ledger, record: Record) -> dict[str, Any]:
         "method_settings": module_settings(record.hyperparameters),
         "end_to_end": bool(record.hyperparameters.get("end_to_end")),
         "folds": max(1, len(record.parents) // len(record.backbones)),
+        "sources": record.sources,
     }
+
+
+def _copy_plugins(plugins: Sequence[Path], digests: set[str], target: Path) -> list[str]:
+    """Copy the plug-ins of these versions with what they import, each into a folder; return their own files' names."""
+    names = []
+    for place, plugin in enumerate(plugin for plugin in plugins if source_digest(plugin) in digests):
+        files = carried_files(plugin)
+        for name, file in files.items():
+            path = target / f"plugin{place}" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, path)
+        names.append(f"plugin{place}/{next(iter(files))}")
+    return names
 
 
 def module_settings(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Fusion methods: branch outputs -> class scores. One mechanism per file; every file here registers itself.
 
-Methods of other packages come in by the entry-point group `ferfuse.fusion_methods`, single files by `load_plugin`.
+A file from outside comes in by `load_plugin`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import importlib
 import pkgutil
 import sys
 from hashlib import sha256
-from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from traceback import extract_tb
@@ -30,7 +29,6 @@ __all__ = [
     "FusionSpec",
     "build_fusion",
     "build_method",
-    "load_entry_points",
     "load_plugin",
     "register_fusion",
     "resolve_fusion",
@@ -43,6 +41,8 @@ for _module in pkgutil.iter_modules(__path__):
 
 def load_plugin(path: Path) -> None:
     """Run a Python file that registers fusion methods; loading the same file twice does nothing.
+
+    Modules beside it can be imported: its folder comes last on `sys.path`, so that it hides nobody else's modules.
 
     Raises:
         ValueError: no such file, or it fails; the message names the line.
@@ -58,6 +58,8 @@ def load_plugin(path: Path) -> None:
         raise ValueError(f"plug-in {path} is not a Python file; its name must end in .py")
     module = module_from_spec(spec)
     sys.modules[name] = module
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever the user's file raises is the user's to mend
@@ -73,9 +75,3 @@ def _line_at_fault(error: Exception, path: Path) -> int | None:
         return error.lineno
     lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == str(path)]
     return lines[-1] if lines else None
-
-
-def load_entry_points() -> None:
-    """Import what installed packages offer under `ferfuse.fusion_methods`."""
-    for entry in entry_points(group="ferfuse.fusion_methods"):
-        entry.load()

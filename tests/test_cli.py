@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from benchmark.cli import main, spread_lists
+from benchmark.cli.options import experiment_name
 from benchmark.data.formats.raf_db import IMAGE_FOLDER, LABEL_FILE
 from benchmark.data.vocabulary import SYNTHETIC_MARK
 from benchmark.ledger import Ledger, load_ledger
@@ -211,7 +212,8 @@ def test_the_readmes_own_method_goes_through_runner_audit_and_tables(finished: P
     assert "1 runs to do" in done.stderr
     assert "Feature difference (width=16)" in done.stdout
     assert "Joint fusion" in done.stdout
-    audited = json.loads(ferfuse("audit", "--json", *words, folder=folder).stdout)
+    assert re.search(r"with 1 seed: Feature difference \(width=16\) is .* Late fusion .* Early fusion", done.stdout)
+    audited = json.loads(ferfuse("audit", "--json", *words[:3], folder=folder).stdout)
     assert {row["method"]: row["verdict"] for row in audited} == {
         "late": "independent of the batch",
         "difference:width=16": "independent of the batch",
@@ -269,7 +271,7 @@ def test_plan_and_status(finished: Path) -> None:
     assert found["estimate"] is None
     more = ferfuse("plan", *SETTINGS, "--set=seeds=2", folder=finished).stdout.splitlines()
     assert more[-2] == "14 runs: 7 finished, 7 to do"
-    size = r"about \d+ seconds, \d\.\d GB of memory and \d\.\d GB of disk with \d workers? on cpu"
+    size = r"about \d+(?: seconds|\.?\d* minutes), \d\.\d GB of memory and \d\.\d GB of disk with \d workers? on cpu"
     assert re.fullmatch(rf"{size}, an estimate: from finished runs like them", more[-1])
     assert "7 of 7 planned runs finished" in ferfuse("status", folder=finished).stdout
 
@@ -282,6 +284,25 @@ def test_real_layout_by_name(faces: Path, tmp_path: Path) -> None:
     assert "test accuracy on faces in RAF-DB's layout, not RAF-DB itself (56 test images)" in done.stdout
     assert "cannot be compared" in done.stdout
     assert load_ledger(tmp_path / "results" / "demo-raf-db").records[0].dataset == "raf-db-layout"
+
+
+@pytest.mark.parametrize(
+    ("profile", "dataset", "root", "name"),
+    [
+        ("demo", None, None, "demo"),
+        ("demo", "raf-db", None, "demo-raf-db"),
+        ("demo", "raf-db", "/data/basic", "demo-raf-db"),
+        ("demo", None, "/data/our faces", "demo-our-faces"),
+        ("demo", "folders", "/data/v1.2/", "demo-v1.2"),
+        ("demo", "auto", "faces.zip", "demo-faces"),
+        ("paper", None, "/data/basic", "paper"),
+        ("own/quick.yaml", "fer2013", "/data/x", "quick-fer2013"),
+    ],
+)
+def test_an_experiment_is_named_after_its_profile_and_its_data(
+    profile: str, dataset: str | None, root: str | None, name: str
+) -> None:
+    assert experiment_name(profile, dataset, Path(root) if root else None) == name
 
 
 @pytest.mark.parametrize(
@@ -309,6 +330,9 @@ def test_real_layout_by_name(faces: Path, tmp_path: Path) -> None:
         (["table"], "Missing argument"),
         (["reproduce", "--arms", "control"], "did you mean controls"),
         (["table", "6", "--experiment", "nothing"], "no experiment at"),
+        (["drop", "late", "--experiment", "nothing"], "no experiment at"),
+        (["reproduce", "--against", "late"], "name its method by --question METHOD"),
+        (["reproduce", "--question", "late", "--against", "late"], "cannot be compared with itself"),
     ],
 )
 def test_users_faults_are_one_line_and_status_2(words: list[str], message: str, tmp_path: Path, fault: Fault) -> None:
@@ -330,7 +354,7 @@ def test_faults_in_the_data_are_found_before_anything_runs(faces: Path, tmp_path
 
 
 def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
-    commands = ["reproduce", "plan", "status", "table", "report", "power", "audit", "list"]
+    commands = ["reproduce", "plan", "status", "drop", "table", "report", "power", "audit", "list"]
     for words in [*([command] for command in commands), ["data", "check"], ["data", "synthesize"], ["data", "import"]]:
         assert f"Example: ferfuse {' '.join(words)}" in ferfuse(*words, "--help", folder=tmp_path).stdout
 
@@ -360,7 +384,7 @@ def test_errors_in_the_data_stop_an_experiment_until_they_are_accepted(tmp_path:
     assert not (tmp_path / "results").exists()
     done = ferfuse(*words, "--accept", "identical-across", folder=tmp_path)
     assert "Accepted in the data (identical-across): 2 identical pairs" in done.stdout
-    findings = load_ledger(tmp_path / "results" / "demo").experiment["data"]["findings"]
+    findings = load_ledger(tmp_path / "results" / "demo-faces").experiment["data"]["findings"]
     assert [one["accepted"] for one in findings if one["code"] == "identical-across"] == [True]
 
 
@@ -381,6 +405,9 @@ def test_an_imported_set_is_found_and_checked(tmp_path: Path) -> None:
 def test_lists_after_an_option_are_spread() -> None:
     assert spread_lists(["reproduce", "--methods", "late", "early", "--seeds", "3"]) == [
         "reproduce", "--methods", "late", "--methods", "early", "--seeds", "3",
+    ]  # fmt: skip
+    assert spread_lists(["plan", "--question", "joint", "--against", "late", "early"]) == [
+        "plan", "--question", "joint", "--against", "late", "--against", "early",
     ]  # fmt: skip
     assert spread_lists(["table", "2"]) == ["table", "2"]
     assert spread_lists(["--plugin", "a.py", "--plugin", "b.py"]) == ["--plugin", "a.py", "--plugin", "b.py"]

@@ -1,11 +1,15 @@
+import hashlib
 from pathlib import Path
 
 import pytest
 import torch
 from torchvision import models
 
+from backbones import BACKBONES
+from backbones.specs import Registry, Source
 from benchmark.config import Settings, UserError, load_config
 from benchmark.plan import Run, make_plan, stream
+from fusion_methods import FUSION_METHODS
 
 DIGEST = "0" * 32
 
@@ -37,6 +41,32 @@ def test_parents_are_the_branches_of_the_same_seed() -> None:
 
 def test_ids_are_the_same_in_every_process() -> None:
     assert [run.run_id for run in plan()] == [run.run_id for run in plan()]
+
+
+def test_ids_of_built_in_methods_are_those_of_finished_ledgers() -> None:
+    """They change with `CODE_SCHEMA` alone, since every run of every ledger would be done again."""
+    ids = " ".join(run.run_id for run in plan({"with_arms": ["readings", "controls"]}))
+    assert hashlib.sha256(ids.encode()).hexdigest()[:16] == "1e173227686d72bb"
+
+
+@pytest.mark.parametrize(
+    ("registry", "name", "changed"),
+    [(FUSION_METHODS, "early", {"early"}), (BACKBONES, "vgg11", {None, "late", "early"})],
+)
+def test_the_source_of_a_plugin_is_part_of_its_runs_ids(
+    registry: Registry[object], name: str, changed: set[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few: dict[str, object] = {"seeds": 1, "methods": ["late", "early"], "backbones": ["resnet18", "vgg11"]}
+    ids = {}
+    for digest in (None, "1", "2"):
+        sources = {} if digest is None else {name: Source(digest, Path("mine.py"), False)}
+        monkeypatch.setattr(registry, "sources", sources)
+        ids[digest] = {(run.method, run.backbones): run.run_id for run in plan(few)}
+    same = {key for key in ids[None] if ids[None][key] == ids["1"][key] == ids["2"][key]}
+    different = {key for key in ids[None] if len({found[key] for found in ids.values()}) == 3}
+    assert {method for method, _ in different} == changed
+    assert (None, ("resnet18",)) in same
+    assert len(same) + len(different) == len(ids[None])
 
 
 def test_what_determines_a_result_changes_its_id() -> None:

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.config import parse_assignment, profile_names
+from benchmark.config import UserError, load_config, parse_assignment, profile_names
 
 if TYPE_CHECKING:
     from benchmark.reporting.tables import Table
+
+LAYOUTS = ("synthetic", "auto", "folders", "csv")  # of no data set in particular
 
 Profile = Annotated[str, typer.Option(help=f"{', '.join(profile_names())}, or the path of a YAML file.")]
 Dataset = Annotated[str | None, typer.Option(help="See `ferfuse list datasets`; auto finds out; the profile's own.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder or zip of the data set, for example RAF-DB's 'basic'.")]
 Accept = Annotated[list[str] | None, typer.Option(help="Findings of `ferfuse data check` that stop nothing.")]
-Experiment = Annotated[str | None, typer.Option(help="Name in the results folder; profile[-dataset] when left out.")]
+Experiment = Annotated[str | None, typer.Option(help="Name in the results folder; profile[-data] when left out.")]
 ResultsDir = Annotated[Path, typer.Option(help="Where ledgers are kept.")]
 ReportsDir = Annotated[Path, typer.Option(help="Where reports are written.")]
 DataDir = Annotated[Path, typer.Option(help="Where decoded images and synthetic faces are kept.")]
 Seeds = Annotated[int | None, typer.Option(help="Number of seeds.")]
 Backbones = Annotated[list[str] | None, typer.Option(help="Backbones, separated by blanks.")]
 Methods = Annotated[list[str] | None, typer.Option(help="Fusion methods with settings, separated by blanks.")]
-Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python files that register fusion methods.")]
+Plugins = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="Python files that register methods or backbones.")
+]
+Questions = Annotated[list[str] | None, typer.Option("--question", help="Methods that the report is about.")]
+Against = Annotated[list[str] | None, typer.Option(help="Their baselines; the run's built-in methods when left out.")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", help="Any setting of the profile, as name=value.")]
 Arms = Annotated[list[str] | None, typer.Option(help="Further sets of runs of the profile: readings, controls.")]
 Margin = Annotated[float, typer.Option(min=0.01, help="Largest difference, in percentage points, that counts as none.")]
@@ -57,10 +64,25 @@ def overrides(
     return {**found, **dict(parse_assignment(text) for text in assignments or ())}
 
 
-def experiment_name(profile: str, dataset: str | None) -> str:
-    """Return the name that an experiment has when the user gives none."""
+def asked_questions(question: list[str] | None, against: list[str] | None) -> dict[str, Any]:
+    """Return the setting that `--question` and `--against` stand for: the same baselines for every method."""
+    if against and not question:
+        raise UserError("--against names baselines of a question; name its method by --question METHOD")
+    return {"questions": [{"method": method, "against": against or []} for method in question]} if question else {}
+
+
+def experiment_name(profile: str, dataset: str | None, data_root: Path | None = None) -> str:
+    """Return the name that an experiment has when the user gives none: that of its profile, and of other data.
+
+    A public data set gives its own name, a user's own images, whose layout has no other, that of their folder.
+    """
     stem = Path(profile).stem if profile.endswith((".yaml", ".yml")) else profile
-    return f"{stem}-{dataset}" if dataset else stem
+    if data_root is None or dataset not in (None, *LAYOUTS):
+        return f"{stem}-{dataset}" if dataset else stem
+    if dataset is None and load_config(profile).data.dataset not in LAYOUTS:
+        return stem
+    folder = data_root.resolve()
+    return f"{stem}-{re.sub('[^A-Za-z0-9_.-]+', '-', folder.stem if folder.suffix == '.zip' else folder.name)}"
 
 
 def columns(rows: list[dict[str, Any]]) -> str:

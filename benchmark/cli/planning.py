@@ -12,6 +12,7 @@ import typer
 
 from benchmark.cli.application import app
 from benchmark.cli.options import (
+    Against,
     Arms,
     AsJson,
     Assignments,
@@ -23,8 +24,10 @@ from benchmark.cli.options import (
     Methods,
     Plugins,
     Profile,
+    Questions,
     ResultsDir,
     Seeds,
+    asked_questions,
     experiment_name,
     overrides,
 )
@@ -50,6 +53,8 @@ def plan(
     backbones: Backbones = None,
     methods: Methods = None,
     plugin: Plugins = None,
+    question: Questions = None,
+    against: Against = None,
     assignments: Assignments = None,
     arms: Arms = None,
     results_dir: ResultsDir = Path("results"),
@@ -63,12 +68,14 @@ def plan(
 
     Example: ferfuse plan --profile paper --data-root /data/RAF-DB/basic --dataset raf-db
     """
+    from benchmark.engine.description import with_remembered_plugins
     from benchmark.engine.experiment import Request
 
-    settings = load_config(profile, overrides(dataset, data_root, seeds, backbones, methods, assignments, arms))
-    name = experiment or experiment_name(profile, dataset)
-    request = Request(
-        settings, name, results_dir, data_dir, device=device, workers=workers, plugins=tuple(plugin or ())
+    asked = overrides(dataset, data_root, seeds, backbones, methods, assignments, arms)
+    settings = load_config(profile, {**asked_questions(question, against), **asked})
+    name = experiment or experiment_name(profile, dataset, data_root)
+    request = with_remembered_plugins(
+        Request(settings, name, results_dir, data_dir, device=device, workers=workers, plugins=tuple(plugin or ()))
     )
     found = _planned(request, estimate)
     if as_json:

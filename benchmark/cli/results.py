@@ -14,6 +14,7 @@ from benchmark.cli.options import (
     AsJson,
     ColumnList,
     DataDir,
+    DataRoot,
     Dataset,
     Experiment,
     Margin,
@@ -36,6 +37,7 @@ def table(
     number: Annotated[int, typer.Argument(help="1 backbones, 2 fusion methods, 3 readings, 4 controls, 5 selection.")],
     profile: Profile = "demo",
     dataset: Dataset = None,
+    data_root: DataRoot = None,
     experiment: Experiment = None,
     table_format: TableFormat = None,
     column_list: ColumnList = None,
@@ -51,7 +53,7 @@ def table(
     """
     from benchmark.reporting.report import current_verdicts, make_table
 
-    folder = experiment_folder(results_dir, experiment or experiment_name(profile, dataset))
+    folder = experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root))
     ledger = load_ledger(folder)
     made = make_table(number, ledger, current_verdicts(ledger, reports_dir))
     show_table(chosen(made, column_list), table_format)
@@ -86,6 +88,7 @@ def _ledger_folder(text: str, results_dir: Path) -> Path:
 def report(
     profile: Profile = "demo",
     dataset: Dataset = None,
+    data_root: DataRoot = None,
     experiment: Experiment = None,
     ledger: Annotated[Path | None, typer.Option(help="Folder of a ledger, instead of an experiment's name.")] = None,
     results_dir: ResultsDir = Path("results"),
@@ -100,7 +103,7 @@ def report(
     from benchmark.reporting.page.write import write_page
     from benchmark.reporting.report import refresh_verdicts, write_document, write_report
 
-    folder = ledger or experiment_folder(results_dir, experiment or experiment_name(profile, dataset))
+    folder = ledger or experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root))
     loaded = load_ledger(folder)
     for path in [*write_report(loaded, reports_dir, margin), *write_page(loaded, reports_dir)]:
         typer.echo(f"wrote {path}")
@@ -131,6 +134,7 @@ def findings(
 def power(
     profile: Profile = "demo",
     dataset: Dataset = None,
+    data_root: DataRoot = None,
     experiment: Experiment = None,
     results_dir: ResultsDir = Path("results"),
     margin: Margin = 0.5,
@@ -144,7 +148,7 @@ def power(
     from benchmark.reporting.pages import power_rows
     from benchmark.reporting.significance import make_significance
 
-    ledger = load_ledger(experiment_folder(results_dir, experiment or experiment_name(profile, dataset)))
+    ledger = load_ledger(experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root)))
     found = make_significance(ledger, Protocol(margin=margin))
     rows = power_rows(found)
     typer.echo(json.dumps(rows, indent=1) if as_json else columns(rows))
@@ -154,6 +158,7 @@ def power(
 def audit(
     profile: Profile = "demo",
     dataset: Dataset = None,
+    data_root: DataRoot = None,
     experiment: Experiment = None,
     methods: Methods = None,
     plugin: Plugins = None,
@@ -178,14 +183,14 @@ def audit(
     from benchmark.engine.experiment import finished_request, finished_runs
     from benchmark.reporting.report import refresh_verdicts, write_tables
 
-    name = experiment or experiment_name(profile, dataset)
+    name = experiment or experiment_name(profile, dataset, data_root)
     request = finished_request(results_dir, name, data_dir, device, tuple(plugin or ()))
     finished, workspace = finished_runs(request)
     if determinism:
         from benchmark.audit.determinism import DIFFERENT, repeat_sample
         from benchmark.engine.work import prepare_process
 
-        prepare_process(workspace.device, deterministic, plugin or ())
+        prepare_process(workspace.device, deterministic, request.plugins)
         repetitions = [asdict(repeated) for repeated in repeat_sample(finished, runs, workspace)]
         write_json(request.folder / "repetitions.json", {"repetitions": repetitions})
         typer.echo(json.dumps(repetitions, indent=1) if as_json else columns(repetitions))
@@ -193,6 +198,9 @@ def audit(
     findings = audit_experiment(finished, methods, workspace)
     write_findings(request.folder, findings)
     ledger = load_ledger(request.folder)
+    audited = {run.method for run in finished}
+    if missing := [method for method in ledger.experiment["main"]["methods"] if method not in audited]:
+        typer.echo(f"not audited: {', '.join(missing)}; `ferfuse reproduce` has to finish runs of them first", err=True)
     refresh_verdicts(ledger, reports_dir)
     write_tables(ledger, reports_dir)
     rows = summarise(findings)
@@ -203,6 +211,7 @@ def audit(
 def export(
     profile: Profile = "demo",
     dataset: Dataset = None,
+    data_root: DataRoot = None,
     experiment: Experiment = None,
     name: Annotated[str | None, typer.Option(help="Of the packed ledger; reference/EXPERIMENT when left out.")] = None,
     title: Annotated[str | None, typer.Option(help="What the data are called, in place of their layout.")] = None,
@@ -214,7 +223,7 @@ def export(
     """
     from benchmark.packing import publish
 
-    source = experiment or experiment_name(profile, dataset)
+    source = experiment or experiment_name(profile, dataset, data_root)
     packed = name or f"reference/{source}"
     target = publish(load_ledger(experiment_folder(results_dir, source)), results_dir, packed, title)
     size = sum(path.stat().st_size for path in target.iterdir())

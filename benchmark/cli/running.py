@@ -1,4 +1,4 @@
-"""Commands that run experiments: reproduce, plan, status."""
+"""Commands that run experiments: reproduce, status, drop."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import typer
 from benchmark.cli.application import app
 from benchmark.cli.options import (
     Accept,
+    Against,
     Arms,
     AsJson,
     Assignments,
@@ -25,19 +26,21 @@ from benchmark.cli.options import (
     Methods,
     Plugins,
     Profile,
+    Questions,
     ReportsDir,
     ResultsDir,
     Seeds,
+    asked_questions,
     experiment_name,
     overrides,
     show_table,
 )
 from benchmark.config import UserError, load_config, nearest
-from benchmark.ledger import experiment_folder, load_ledger
+from benchmark.ledger import experiment_folder, load_ledger, run_folder
 from benchmark.tuned import read_searches, read_tuned, select
 
 if TYPE_CHECKING:
-    from benchmark.engine.outcomes import Summary
+    from benchmark.engine.outcomes import Failure, Summary
 
 ENGINES = ("local", "ray")
 SHOWN = 40  # unfinished runs that `status` lists; --json has them all
@@ -53,6 +56,8 @@ def reproduce(
     backbones: Backbones = None,
     methods: Methods = None,
     plugin: Plugins = None,
+    question: Questions = None,
+    against: Against = None,
     assignments: Assignments = None,
     arms: Arms = None,
     accept: Accept = None,
@@ -83,6 +88,7 @@ def reproduce(
 
     Example: ferfuse reproduce --profile demo --seeds 5 --methods late attention-fusion:axis=batch
     """
+    from benchmark.engine.description import with_remembered_plugins
     from benchmark.engine.devices import COMPILE
     from benchmark.engine.experiment import Request, run_experiment
     from benchmark.engine.progress import TerminalProgress
@@ -95,36 +101,39 @@ def reproduce(
     if system_metrics and find_spec("psutil") is None:
         raise UserError("--system-metrics needs psutil; install it: pip install 'ferfuse[system-metrics]'")
     asked = overrides(dataset, data_root, seeds, backbones, methods, assignments, arms)
-    settings = load_config(profile, asked | ({"data.accept": accept} if accept else {}))
-    name = experiment or experiment_name(profile, dataset)
+    asked = {**asked_questions(question, against), **asked, **({"data.accept": accept} if accept else {})}
+    settings = load_config(profile, asked)
+    name = experiment or experiment_name(profile, dataset, data_root)
     source = experiment_folder(results_dir, name) if tuned else None
     if source is not None:
         settings = settings.model_copy(
             update={"tuned": select(read_tuned(source), [*settings.methods, *settings.backbones])}
         )
         name = f"{name}-tuned"
-    request = Request(
-        settings=settings,
-        experiment=name,
-        results_dir=results_dir,
-        data_dir=data_dir,
-        device=device,
-        workers=workers,
-        plugins=tuple(plugin or ()),
-        command="ferfuse " + shlex.join(sys.argv[1:]),
-        engine=engine,
-        workers_per_gpu=workers_per_gpu,
-        retry_failed=retry_failed,
-        deterministic=deterministic,
-        compile=compile_steps,
-        checkpoint_seconds=checkpoint_seconds,
-        source=source,
+    request = with_remembered_plugins(
+        Request(
+            settings=settings,
+            experiment=name,
+            results_dir=results_dir,
+            data_dir=data_dir,
+            device=device,
+            workers=workers,
+            plugins=tuple(plugin or ()),
+            command="ferfuse " + shlex.join(sys.argv[1:]),
+            engine=engine,
+            workers_per_gpu=workers_per_gpu,
+            retry_failed=retry_failed,
+            deterministic=deterministic,
+            compile=compile_steps,
+            checkpoint_seconds=checkpoint_seconds,
+            source=source,
+        )
     )
     options = MirrorOptions(request.folder, reports_dir / name, request.plugins, system_metrics)
     with LiveMirror(options) as mirror:
         with TerminalProgress(request, mirror if track else None) as progress:
             summary = run_experiment(request, progress)
-        _tell_failures(summary)
+        _tell_failures(summary, request.folder)
         _print_report(request.folder, reports_dir)
         if source is not None:
             _print_tuning(source, request.folder, reports_dir)
@@ -138,6 +147,7 @@ def reproduce(
 def status(
     profile: Profile = "demo",
     dataset: Dataset = None,
+    data_root: DataRoot = None,
     experiment: Experiment = None,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
@@ -148,7 +158,7 @@ def status(
     """
     from benchmark.engine.overview import summary
 
-    found = summary(experiment_folder(results_dir, experiment or experiment_name(profile, dataset)))
+    found = summary(experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root)))
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
@@ -156,16 +166,50 @@ def status(
         f"{found['experiment']}: {found['finished']} of {found['planned']} planned runs finished, "
         f"{found['running']} running, {found['failed']} failed, {found['waiting']} waiting"
     )
+    for version in found["versions"]:
+        typer.echo(
+            f"{version['name']}: version {version['present']} of its plug-in; {version['runs']} runs of earlier ones "
+            f"({', '.join(version['earlier'])}) are kept aside"
+        )
     for run in found["runs"][:SHOWN]:
         typer.echo(f"{run['state']:<8} {run['label']}: {run['why']}")
     if len(found["runs"]) > SHOWN:
         typer.echo(f"... and {len(found['runs']) - SHOWN} more; --json lists them all")
 
 
-def _tell_failures(summary: Summary) -> None:
-    """Name the runs that failed, and say how to do them again."""
+@app.command()
+def drop(
+    method: Annotated[str, typer.Argument(help="A method of the experiment, with its settings or without.")],
+    profile: Profile = "demo",
+    dataset: Dataset = None,
+    data_root: DataRoot = None,
+    experiment: Experiment = None,
+    results_dir: ResultsDir = Path("results"),
+) -> None:
+    """Take a method out of an experiment's tables, verdicts and plan; its finished runs are kept aside.
+
+    `ferfuse reproduce --methods METHOD` brings it back.
+
+    Example: ferfuse drop mine --experiment demo
+    """
+    from benchmark.engine.dropping import drop_method
+
+    name = experiment or experiment_name(profile, dataset, data_root)
+    for dropped in drop_method(experiment_folder(results_dir, name), method):
+        typer.echo(f"{dropped} is no method of experiment '{name}' any more; its runs are kept aside")
+
+
+def _tell_failures(summary: Summary, experiment: Path) -> None:
+    """Name the methods and networks whose runs failed, with the first of them, and say what to do."""
+    alike: dict[tuple[str | None, str], list[Failure]] = {}
     for failure in summary.failures:
-        typer.echo(f"failed: {failure.run.label}: {failure.reason}", err=True)
+        alike.setdefault((failure.run.method, failure.reason), []).append(failure)
+    for (method, reason), failures in alike.items():
+        more = f" and {len(failures) - 1} more" if len(failures) > 1 else ""
+        typer.echo(f"failed: {failures[0].run.label}{more}: {reason}", err=True)
+        note = run_folder(experiment, failures[0].run.run_id) / "failure.json"
+        if method and note.is_file():
+            typer.echo(f"  traceback: {note}; `ferfuse drop {method}` leaves it out", err=True)
     if summary.failed_before:
         typer.echo(
             f"{summary.failed_before} runs failed before and were left alone: `ferfuse status` says why, "

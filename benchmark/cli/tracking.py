@@ -12,6 +12,7 @@ from benchmark.cli.application import app
 from benchmark.cli.options import (
     AsJson,
     DataDir,
+    DataRoot,
     Dataset,
     Experiment,
     Plugins,
@@ -28,6 +29,7 @@ from benchmark.ledger import experiment_folder, load_ledger
 def track(
     profile: Profile = "demo",
     dataset: Dataset = None,
+    data_root: DataRoot = None,
     experiment: Experiment = None,
     ledger: Annotated[Path | None, typer.Option(help="Folder of a ledger, instead of an experiment's name.")] = None,
     sync: Annotated[bool, typer.Option("--sync", help="Write what MLflow lacks; a second time adds nothing.")] = False,
@@ -41,16 +43,18 @@ def track(
 
     Example: ferfuse track --sync --ledger results/reference
     """
+    from benchmark.plugins import remembered_plugins
     from benchmark.reporting.report import refresh_verdicts, write_tables
     from benchmark.tracking.sync import count_runs, synchronise, use_store
 
-    folder = ledger or experiment_folder(results_dir, experiment or experiment_name(profile, dataset))
+    folder = ledger or experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root))
     loaded = load_ledger(folder)
     where = use_store(tracking_uri)
     if sync:
         write_tables(loaded, reports_dir)
         refresh_verdicts(loaded, reports_dir)
-        counts = synchronise(folder, reports_dir / loaded.name, tuple(plugin or ()))
+        plugins = remembered_plugins(loaded.experiment, loaded.experiment.get("plugins", {}), plugin or ())
+        counts = synchronise(folder, reports_dir / loaded.name, plugins)
     else:
         counts = count_runs(folder)
     found = {"experiment": loaded.name, "store": where, "runs": counts.runs, "held": counts.held}
@@ -67,6 +71,7 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
     profile: Profile = "demo",
     dataset: Dataset = None,
+    data_root: DataRoot = None,
     experiment: Experiment = None,
     run: Annotated[str | None, typer.Option(help="Beginning of a run's id; the best on validation otherwise.")] = None,
     plugin: Plugins = None,
@@ -82,14 +87,15 @@ def predict(
     """
     from tempfile import TemporaryDirectory
 
-    from benchmark.engine.experiment import finished_request, load_plugins, restore_weights
+    from benchmark.engine.experiment import finished_request, restore_weights
+    from benchmark.plugins import load_plugins, remembered_plugins
     from benchmark.trained import find_run, gather, keeps_weights
     from benchmark.training.inference import Predictor
 
-    plugins = tuple(plugin or ())
-    load_plugins(plugins)
-    ledger = load_ledger(experiment_folder(results_dir, experiment or experiment_name(profile, dataset)))
+    ledger = load_ledger(experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root)))
     record = find_run(ledger, run)
+    plugins = remembered_plugins(ledger.experiment, record.sources, plugin or ())
+    load_plugins(plugins)
     if record.hyperparameters.get("end_to_end") and not keeps_weights(ledger, record):
         device = "cpu" if record.device == "cpu" else "auto"
         restore_weights(finished_request(results_dir, ledger.name, data_dir, device, plugins), record)

@@ -64,7 +64,7 @@ def tune(
     from benchmark.tuning.search import tune as search
 
     settings = load_config(profile, overrides(dataset, data_root, None, None, None, assignments, None))
-    name = experiment or experiment_name(profile, dataset)
+    name = experiment or experiment_name(profile, dataset, data_root)
     request = Request(settings, name, results_dir, data_dir, device, workers, tuple(plugin or ()))
     prepared = prepare_search(request, tuple(method or ()), studies, every=every)
     names = [*prepared.methods, *(backbone or ())]
@@ -73,7 +73,7 @@ def tune(
     targets, without = targets_of(prepared.runs, names)
     for left_out in without:
         typer.echo(f"{left_out} has nothing to tune", err=True)
-    engine = Engine(len(worker_devices(prepared.workspace.device, workers, 1)), request.plugins)
+    engine = Engine(len(worker_devices(prepared.workspace.device, workers, 1)), prepared.plugins)
     budget = Budget(trials, studies, pairs, pruning, cost)
     total = trials * studies * len(targets)
     results = search(targets, budget, prepared.workspace, engine, _Counter(total).ended)

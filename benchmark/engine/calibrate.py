@@ -32,6 +32,7 @@ from benchmark.engine.footprint import footprint_of
 from benchmark.engine.together import LARGEST_STACK, pays
 from benchmark.engine.work import prepare_process
 from benchmark.plan import Run
+from benchmark.plugins import blaming
 from benchmark.training.backbone import branch_output, prepared
 from benchmark.training.device import peak_memory, synchronise
 from benchmark.training.fusion import initial_fusion
@@ -118,8 +119,9 @@ def _calibrate(runs: Sequence[Run], workspace: Workspace, plugins: tuple[Path, .
     prepare_process(workspace.device, False, plugins)
     workspace.network_input(workspace.split(0).train[:1])  # the images are there, as in a worker
     base = peak_memory(workspace.device)
-    networks, shapes = _networks(runs, workspace, _Clock(workspace.device, until - (1 - NETWORKS_SHARE) * SECONDS))
-    heads = _heads(runs, shapes, workspace, _Clock(workspace.device, until))
+    with blaming("a step of training fails"):
+        networks, shapes = _networks(runs, workspace, _Clock(workspace.device, until - (1 - NETWORKS_SHARE) * SECONDS))
+        heads = _heads(runs, shapes, workspace, _Clock(workspace.device, until))
     return Costs(networks, heads, base)
 
 

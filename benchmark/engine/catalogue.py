@@ -8,18 +8,7 @@ from typing import Any
 
 from benchmark.config import UserError, nearest
 from benchmark.data.formats import all_formats
-
-
-def load_plugins(plugins: Sequence[Path]) -> None:
-    """Register the methods of installed packages and of the user's own files."""
-    from fusion_methods import load_entry_points, load_plugin
-
-    load_entry_points()
-    for plugin in plugins:
-        try:
-            load_plugin(plugin)
-        except ValueError as error:
-            raise UserError(str(error)) from error
+from benchmark.plugins import load_plugins
 
 
 def catalogue(what: str, plugins: Sequence[Path] = ()) -> list[dict[str, Any]]:

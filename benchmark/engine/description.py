@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.config import Settings, UserError, restore_settings
+from benchmark.config import Settings, UserError, base_name, nearest, restore_settings
 from benchmark.data.gate import describe_data
 from benchmark.data.manifest import Manifest
 from benchmark.data.store import stored_size
 from benchmark.engine.devices import describe_device
 from benchmark.engine.outcomes import Request
 from benchmark.ledger import read_experiment
+from benchmark.plugins import all_digests, loaded_sources, remembered_plugins
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("backbones", "fusion_methods", "benchmark/training", "benchmark/data", "benchmark/plan.py")
@@ -42,16 +44,20 @@ def code_digest(plugins: Sequence[Path]) -> str:
     """Hash the code that a run's numbers come from: ours, the user's own methods, and which torch runs it."""
     found = hashlib.sha256()
     sources = [file for name in CODE for file in sorted([ROOT / name, *(ROOT / name).rglob("*.py")])]
-    for file in [*(file for file in sources if file.is_file()), *plugins]:
-        if file.is_file():
-            found.update(file.read_bytes())
+    for file in (file for file in sources if file.is_file()):
+        found.update(file.read_bytes())
+    found.update("".join(all_digests(plugins)).encode())
     for name in ("torch", "torchvision"):
         found.update(version(name).encode())
     return found.hexdigest()[:16]
 
 
 def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, Any], device: str) -> dict[str, Any]:
-    """Return what `experiment.json` says; a later request for more widens what an earlier one asked for."""
+    """Return what `experiment.json` says; a later request for more widens what an earlier one asked for.
+
+    Raises:
+        UserError: a question names a method that is not run.
+    """
     from fusion_methods import resolve_fusion
 
     settings = request.settings.model_dump(mode="json")
@@ -66,6 +72,7 @@ def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, 
         for name in ("backbones", "methods", "with_arms"):
             settings[name] = _joined(earlier["settings"][name], settings[name])
         settings["seeds"] = max(settings["seeds"], earlier["settings"]["seeds"])
+    settings["questions"] = _questions(request, earlier, main["methods"])
     content = manifest.content_digest(request.data_dir / "store")
     every = np.ones(len(manifest), bool)  # without a test set of its own each image is tested on once
     parts = {"train": ~manifest.is_test, "test": manifest.is_test if manifest.is_test.any() else every}
@@ -75,6 +82,8 @@ def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, 
         "command": request.command,
         "settings": settings,
         "main": main,
+        "plugins": _plugins(request.settings, earlier),
+        "dropped": [name for name in (earlier or {}).get("dropped", []) if name not in main["methods"]],
         "context": _context_digest(request.settings, digest),
         "dataset": {
             "name": manifest.dataset,
@@ -104,6 +113,48 @@ def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, 
 
 def _joined(first: list[Any], second: list[Any]) -> list[Any]:
     return first + [item for item in second if item not in first]
+
+
+def with_remembered_plugins(request: Request) -> Request:
+    """Add the plug-ins that brought the request's methods and backbones to its experiment before."""
+    known = read_experiment(request.folder) or {}
+    return replace(request, plugins=remembered_plugins(known, _specs(request.settings), request.plugins))
+
+
+def _specs(settings: Settings) -> list[str]:
+    return [*settings.all_backbones(), *dict.fromkeys(method for _, method in settings.fusion_grid())]
+
+
+def _plugins(settings: Settings, earlier: dict[str, Any] | None) -> dict[str, Any]:
+    """Return where methods and backbones from outside come from, by name: a file, or none where a package brought it.
+
+    The digest is that of the present version; runs of another one are told apart by it.
+    """
+    loaded = loaded_sources()
+    names = [name for name in dict.fromkeys(map(base_name, _specs(settings))) if name in loaded]
+    present = {
+        name: {"file": None if loaded[name].installed else str(loaded[name].file), "digest": loaded[name].digest}
+        for name in names
+    }
+    return {**(earlier or {}).get("plugins", {}), **present}
+
+
+def _questions(request: Request, earlier: dict[str, Any] | None, methods: list[str]) -> list[dict[str, Any]]:
+    """Return the questions that were asked, with the methods' shortest specs; those of before where none are."""
+    from fusion_methods import resolve_fusion
+
+    asked = [
+        {"method": resolve_fusion(one.method).text, "against": [resolve_fusion(name).text for name in one.against]}
+        for one in request.settings.questions
+    ]
+    for one in asked:
+        if one["method"] in one["against"]:
+            raise UserError(f"the question compares {one['method']} with itself under two names; name another method")
+    for name in (name for one in asked for name in (one["method"], *one["against"])):
+        if name not in methods:
+            raise UserError(f"the question names {name}, which is not run; {nearest(str(name), methods)} (--methods)")
+    before: list[dict[str, Any]] = (earlier or {"settings": {}})["settings"].get("questions", [])
+    return asked or before
 
 
 def commit() -> dict[str, Any] | None:

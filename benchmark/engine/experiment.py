@@ -15,9 +15,8 @@ from benchmark.data.manifest import Manifest
 from benchmark.data.sources import open_dataset
 from benchmark.data.store import stored_images
 from benchmark.engine.adoption import adopt_runs
-from benchmark.engine.catalogue import load_plugins
 from benchmark.engine.claims import experiment_claim
-from benchmark.engine.description import code_digest, describe, plan_key, refuse_mixture
+from benchmark.engine.description import code_digest, describe, plan_key, refuse_mixture, with_remembered_plugins
 from benchmark.engine.devices import choose_device, is_compiled
 from benchmark.engine.fork_server import start_fork_server
 from benchmark.engine.interruption import Interruption
@@ -35,6 +34,7 @@ from benchmark.ledger import (
     write_experiment,
 )
 from benchmark.ledger import finished_runs as finished_ids
+from benchmark.plugins import load_plugins
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,10 +81,9 @@ def run_experiment(request: Request, progress: Progress, priority: Priority = de
         refuse_mixture(request, read_experiment(request.folder), digest)
         if request.source is not None:
             adopt_runs([run.run_id for run in plan], request.source, request.folder)
-        write_plan(request.folder, plan)
-        write_experiment(
-            request.folder, describe(request, manifest, digest, {"key": key, "runs": plan}, workspace.device)
-        )
+        description = describe(request, manifest, digest, {"key": key, "runs": plan}, workspace.device)
+        write_plan(request.folder, plan, description["dropped"])
+        write_experiment(request.folder, description)
     to_do, failed_before = _left_to_do(request, plan)
     summary = Summary(len(plan), failed_before=failed_before)
     progress.planned(plan, to_do)
@@ -180,7 +179,7 @@ def finished_request(
     """
     folder = experiment_folder(results_dir, experiment)
     settings = restore_settings(existing_experiment(folder)["settings"], folder)
-    return Request(settings, experiment, results_dir, data_dir, device, plugins=plugins)
+    return with_remembered_plugins(Request(settings, experiment, results_dir, data_dir, device, plugins=plugins))
 
 
 def finished_runs(request: Request) -> tuple[list[Run], Workspace]:

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.config import UserError
 from benchmark.engine.claims import held_runs
-from benchmark.ledger import artifact_folder, existing_experiment, failed_runs, finished_runs, write_json
+from benchmark.ledger import (
+    Ledger,
+    artifact_folder,
+    existing_experiment,
+    failed_runs,
+    finished_runs,
+    load_ledger,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from benchmark.plan import Run
@@ -30,11 +38,25 @@ class RunState:
     why: str
 
 
-def write_plan(experiment: Path, plan: Sequence[Run]) -> None:
-    """Write what the overview needs of each run, so that it is read without planning anew."""
+def write_plan(experiment: Path, plan: Sequence[Run], dropped: Sequence[str] = ()) -> None:
+    """Write what the overview needs of each run, so that it is read without planning anew.
+
+    Runs that an earlier request asked for stay in it, unless their method was dropped or this plan has them anew.
+    """
     experiment.mkdir(parents=True, exist_ok=True)
-    runs = [{"run_id": run.run_id, "label": run.label, "parents": list(run.parents)} for run in plan]
-    write_json(experiment / PLAN, {"runs": runs})
+    runs = [{name: getattr(run, name) for name in ("run_id", "label", "method", "parents")} for run in plan]
+    labels = {run.label for run in plan}
+    earlier = _read_plan(experiment) if (experiment / PLAN).is_file() else []
+    kept = [run for run in earlier if run["label"] not in labels and run.get("method") not in dropped]
+    write_json(experiment / PLAN, {"runs": [*runs, *kept]})
+
+
+def drop_from_plan(experiment: Path, methods: Sequence[str]) -> None:
+    """Take the runs of some methods out of the plan, where there is one: a published ledger has none."""
+    if not (experiment / PLAN).is_file():
+        return
+    left = [run for run in _read_plan(experiment) if run.get("method") not in methods]
+    write_json(experiment / PLAN, {"runs": left})
 
 
 def run_states(experiment: Path) -> list[RunState]:
@@ -44,7 +66,9 @@ def run_states(experiment: Path) -> list[RunState]:
         UserError: there is no such experiment, or no plan of it.
     """
     existing_experiment(experiment)
-    finished, failed, held = set(finished_runs(experiment)), failed_runs(experiment), held_runs(experiment)
+    failed, held, ledger = failed_runs(experiment), held_runs(experiment), _with_plugins(experiment)
+    aside = {record.run_id for record in ledger.aside} if ledger else set()
+    finished = set(finished_runs(experiment)) - aside
     plan = _read_plan(experiment)
     labels = {run["run_id"]: run["label"] for run in plan}
     states = []
@@ -56,6 +80,11 @@ def run_states(experiment: Path) -> list[RunState]:
             state, why = DONE, ""
         elif run_id in failed:
             state, why = FAILED, _reason(failed[run_id])
+        elif run_id in aside:
+            state, why = (
+                WAITING,
+                "done with an earlier version of a plug-in; the same command does it with the present one",
+            )
         else:
             state, why = WAITING, _why_waiting(experiment, run, (labels, finished, set(failed)))
         states.append(RunState(run_id, run["label"], state, why))
@@ -73,8 +102,26 @@ def summary(experiment: Path) -> dict[str, Any]:
         "finished": sum(run.state == DONE for run in states),
         **{state: sum(run.state == state for run in states) for state in (RUNNING, FAILED, WAITING)},
         "finished_beside_plan": len(set(finished_runs(experiment)).difference(planned)),
+        "versions": _versions(experiment, description),
         "runs": [asdict(run) for run in states if run.state != DONE],
     }
+
+
+def _versions(experiment: Path, description: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return every plug-in's method of which other versions than the present one have finished runs."""
+    ledger, plugins = _with_plugins(experiment), description.get("plugins", {})
+    found = {name: ledger.earlier_versions(name) for name in plugins} if ledger else {}
+    return [
+        {"name": name, "present": plugins[name]["digest"], "earlier": sorted(runs), "runs": sum(runs.values())}
+        for name, runs in found.items()
+        if runs
+    ]
+
+
+def _with_plugins(experiment: Path) -> Ledger | None:
+    """Return the ledger of an experiment whose runs may be of several versions of a plug-in, None for any other."""
+    has_plugins = existing_experiment(experiment).get("plugins")
+    return load_ledger(experiment) if has_plugins and finished_runs(experiment) else None
 
 
 def _why_waiting(experiment: Path, run: dict[str, Any], known: tuple[dict[str, str], set[str], set[str]]) -> str:

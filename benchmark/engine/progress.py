@@ -40,6 +40,7 @@ class TerminalProgress:
             console=self.console,
             disable=not self.console.is_terminal,
         )
+        self.told: set[tuple[str | None, str]] = set()
         self.total = self.spent = 0.0
         self.count = self.ended_runs = 0
         self.started = self.last_line = time.monotonic()
@@ -76,12 +77,18 @@ class TerminalProgress:
         left = self._left()
         self.bar.update(self.task, advance=1, left=left, description=run.label[:60])
         if not isinstance(outcome, Record):
-            self._say(f"failed: {run.label}: {outcome.reason}")
+            self._tell(run, outcome.reason)
         elif not self.console.is_terminal and self._line_is_due():
             accuracy = 100 * outcome.metrics["validation_selected"]["accuracy"]
             self._say(f"{self.ended_runs}/{self.count} runs, {left}; last: {run.label}, {accuracy:.1f} %")
         if self.mirror is not None and (fault := self.mirror.fault()):
             self._say(fault)
+
+    def _tell(self, run: Run, reason: str) -> None:
+        """Say why a run failed, once for all runs of a method that fail alike."""
+        if (run.method, reason) not in self.told:
+            self.told.add((run.method, reason))
+            self._say(f"failed: {run.label}: {reason}")
 
     def _left(self) -> str:
         if self.spent == 0 or self.ended_runs == self.count:

@@ -29,9 +29,10 @@ from benchmark.engine.claims import claim
 from benchmark.engine.description import code_digest
 from benchmark.engine.local import Setup
 from benchmark.engine.outcomes import Busy, Failed, Halt, Lost, Outcome
-from benchmark.engine.work import LONGEST_REASON, prepare_process, settled, work
+from benchmark.engine.work import prepare_process, settled, work
 from benchmark.ledger import Record, artifact_folder, is_finished, run_folder, whole_file, write_failure
 from benchmark.plan import Run
+from benchmark.plugins import LONGEST_REASON, carried_files
 from benchmark.trained import BACKBONE_WEIGHTS, END_TO_END_WEIGHTS, FUSION_WEIGHTS
 from benchmark.training.backbone import OUTPUTS, LostWeightsError, verify_weights
 from benchmark.training.workspace import Workspace
@@ -58,14 +59,14 @@ class Job:
     Attributes:
         key: names the folder of nodes that do not see the experiment's.
         setup: its workspace is this process's; nodes without shared storage put their own paths in place.
-        plugins: name and source of every file that registers methods.
+        plugins: of every plug-in the files by where they lie to each other, its own first.
         code: digest of the code, which has to be the nodes' too.
         images: reference to the image array, None with shared storage.
     """
 
     key: str
     setup: Setup
-    plugins: tuple[tuple[str, str], ...]
+    plugins: tuple[dict[str, bytes], ...]
     code: str
     images: Any = None
 
@@ -119,7 +120,9 @@ class RayCluster:
         job = Job(
             key=uuid.uuid4().hex,
             setup=replace(setup, workspace=absolute, plugins=()),
-            plugins=tuple((path.name, path.read_text(encoding="utf-8")) for path in setup.plugins),
+            plugins=tuple(
+                {name: path.read_bytes() for name, path in carried_files(plugin).items()} for plugin in setup.plugins
+            ),
             code=code_digest(()),
             images=None if self.shared else ray.put(np.load(workspace.images_file)),
         )
@@ -279,9 +282,13 @@ def _own_workspace(by_id: _ById) -> Workspace:
 def _prepare(job: Job) -> None:
     """Make this worker process ready, with the user's methods from their sources."""
     folder = Path(tempfile.mkdtemp(dir=_folder(job.key)))
-    for name, source in job.plugins:
-        (folder / name).write_text(source, encoding="utf-8")
-    plugins = [folder / name for name, _ in job.plugins]
+    plugins = []
+    for place, files in enumerate(job.plugins):
+        paths = [folder / str(place) / name for name in files]
+        for path, content in zip(paths, files.values(), strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        plugins.append(paths[0])
     prepare_process(job.setup.workspace.device, job.setup.deterministic, plugins)
 
 

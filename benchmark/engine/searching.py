@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmark.config import Settings, UserError, restore_settings
+from benchmark.engine.description import with_remembered_plugins
 from benchmark.engine.experiment import Request, finished_runs, planned_runs, run_experiment
 from benchmark.ledger import is_finished, read_experiment
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from benchmark.engine.outcomes import Failure
     from benchmark.ledger import Record
     from benchmark.plan import Run
@@ -24,6 +27,7 @@ class Prepared:
     methods: list[str]
     runs: list[Run]
     workspace: Workspace
+    plugins: tuple[Path, ...]
 
 
 class _Quiet:
@@ -50,18 +54,20 @@ def prepare_search(request: Request, methods: Sequence[str], studies: int, *, ev
     settings = restore_settings(earlier["settings"], request.folder) if earlier else request.settings
     settings = settings.model_copy(update={"seeds": min(studies, settings.seeds), "with_arms": []})
     chosen = list(dict.fromkeys([*methods, *(_frozen_methods(request, settings) if every else ())]))
-    searched = replace(request, settings=settings.model_copy(update={"methods": chosen}))
+    searched = with_remembered_plugins(
+        replace(request, settings=settings.model_copy(update={"methods": chosen, "questions": []}))
+    )
     runs = planned_runs(searched)
     if any(run.kind == "backbone" and not is_finished(request.folder, run.run_id) for run in runs):
-        alone = replace(request, settings=settings.model_copy(update={"methods": []}))
+        alone = replace(searched, settings=settings.model_copy(update={"methods": []}))
         failures = run_experiment(alone, _Quiet()).failures
         if failures:
             raise UserError(f"{failures[0].run.label} failed ({failures[0].reason}); its methods cannot be tuned")
     canonical = list(dict.fromkeys(run.method for run in runs if run.method))
-    return Prepared(canonical, runs, finished_runs(searched)[1])
+    return Prepared(canonical, runs, finished_runs(searched)[1], searched.plugins)
 
 
 def _frozen_methods(request: Request, settings: Settings) -> list[str]:
     """Return the experiment's methods on stored outputs; end-to-end ones are searched when they are named."""
-    plan = planned_runs(replace(request, settings=settings))
+    plan = planned_runs(with_remembered_plugins(replace(request, settings=settings)))
     return list(dict.fromkeys(str(run.method) for run in plan if run.stage == "stored"))

@@ -11,9 +11,10 @@ import torch
 
 from benchmark.engine.claims import claim
 from benchmark.engine.outcomes import Outcome
-from benchmark.engine.work import reason_of, settled, work
+from benchmark.engine.work import changed_sources, settled, work
 from benchmark.ledger import is_finished
 from benchmark.plan import Run
+from benchmark.plugins import blamed
 from benchmark.training import leave_record
 from benchmark.training.stacked import Member, stacks, train_together
 from benchmark.training.workspace import Workspace
@@ -56,7 +57,7 @@ def _alone_where_it_fails(runs: Sequence[Run], workspace: Workspace) -> Iterator
     except Exception as error:  # whatever it is, the run at fault meets it again alone
         workspace.alone.update(run.run_id for run in runs)
         what = f"{runs[0].method}: {len(runs)} runs are done one by one, as training them together failed"
-        logging.getLogger(__name__).warning("%s: %s", what, reason_of(error))
+        logging.getLogger(__name__).warning("%s: %s", what, blamed(error))
 
 
 def _alike(run: Run, others: Sequence[Run], workspace: Workspace) -> list[Run]:
@@ -67,6 +68,7 @@ def _alike(run: Run, others: Sequence[Run], workspace: Workspace) -> list[Run]:
         if other.stage == "stored"
         and other.method == run.method
         and other.run_id not in workspace.alone
+        and not changed_sources(other)
         and settled(other, workspace.experiment) is None
         and all(is_finished(workspace.experiment, parent) for parent in other.parents)
     ]

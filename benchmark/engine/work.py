@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from traceback import format_exception
 
 from benchmark.engine.claims import claim
 from benchmark.engine.outcomes import Busy, Failed, Halt, Lost, Outcome
 from benchmark.ledger import is_finished, read_failure, read_record, storage_fault, write_failure
 from benchmark.plan import Run
+from benchmark.plugins import blamed, load_plugins, loaded_sources
 from benchmark.training import execute
 from benchmark.training.backbone import LostWeightsError, has_weights
 from benchmark.training.device import set_up_torch
 from benchmark.training.resume import checkpoint_path
 from benchmark.training.workspace import Workspace
-from fusion_methods import load_entry_points, load_plugin
-
-LONGEST_REASON = 500
 
 
 def prepare_process(device: str, deterministic: bool, plugins: Sequence[Path]) -> None:
     """Make this process ready for runs: its device, and the user's methods."""
     set_up_torch(device, deterministic=deterministic)
-    load_entry_points()
-    for plugin in plugins:
-        load_plugin(plugin)
+    load_plugins(plugins)
 
 
 def work(run: Run, workspace: Workspace) -> Outcome:
@@ -51,6 +48,8 @@ def _done_or_do(run: Run, workspace: Workspace) -> Outcome:
     experiment = workspace.experiment
     if outcome := settled(run, experiment):
         return outcome
+    if changed := changed_sources(run):
+        return Failed(f"the plug-in of {changed} was edited since this was planned; the same command runs what is now")
     try:
         return execute(run, workspace)
     except LostWeightsError as error:
@@ -58,12 +57,14 @@ def _done_or_do(run: Run, workspace: Workspace) -> Outcome:
     except Exception as error:  # the reason is kept, the other runs go on
         if isinstance(error, OSError) and storage_fault(error):
             raise
-        reason = reason_of(error)
+        reason, trace = blamed(error), "".join(format_exception(error))
     checkpoint_path(experiment, run.run_id).unlink(missing_ok=True)
-    write_failure(experiment, run.run_id, reason)
+    write_failure(experiment, run.run_id, reason, trace)
     return Failed(reason)
 
 
-def reason_of(error: Exception) -> str:
-    """Say in one line what went wrong."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON]
+def changed_sources(run: Run) -> str:
+    """Return what of a run this process has loaded from another source than that of the run's id."""
+    loaded = loaded_sources()
+    planned: dict[str, str] = run.hyperparameters.get("sources", {})
+    return ", ".join(name for name, digest in planned.items() if name not in loaded or loaded[name].digest != digest)

@@ -9,6 +9,7 @@ from math import sqrt
 from typing import Any
 
 from benchmark.ledger import Ledger, Record
+from benchmark.reporting.missing import method_notes
 from benchmark.reporting.printed import read_paper
 from benchmark.reporting.tables import (
     BATCH,
@@ -99,7 +100,8 @@ def fusion_table(ledger: Ledger) -> Table:
         *number_columns(),
     ]
     body = [[*_names(row, branches), *_numbers(row, ledger)] for row in rows]
-    return Table(2, title_line("Fusion methods", ledger, rows), columns, body, _notes(ledger, rows), grouped=True)
+    notes = [*_notes(ledger, rows), *method_notes(ledger)]
+    return Table(2, title_line("Fusion methods", ledger, rows), columns, body, notes, grouped=True)
 
 
 def number_columns() -> list[Column]:

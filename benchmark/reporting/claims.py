@@ -11,7 +11,6 @@ import numpy as np
 from benchmark.ledger import Record
 from benchmark.reporting.accuracy import SELECTION
 from benchmark.reporting.comparisons import (
-    PRIMARY,
     Decision,
     Protocol,
     compare_seeds,
@@ -19,6 +18,7 @@ from benchmark.reporting.comparisons import (
 )
 from benchmark.reporting.evidence import Evidence
 from benchmark.reporting.printed import Paper, read_paper
+from benchmark.reporting.questions import PAPER, papers_family
 from benchmark.reporting.selection import RULES
 from benchmark.statistics.prediction import prediction_interval
 from benchmark.statistics.proportions import (
@@ -73,7 +73,7 @@ def _beside_ours(
     """Return the verdict under the protocol, and under each other selection rule and reading of the attention."""
     rows = [
         {"method": name, "selection": rule, **_judged(evidence, protocol, (name, backbones, rule), printed)}
-        for name in (method, *(evidence.readings if method == PRIMARY else ()))
+        for name in (method, *(evidence.readings if method == read_paper().question.method else ()))
         for rule in RULES
     ]
     kept = {name: rows[0][name] for name in ("ours", "n_seeds", "prediction_interval", "verdict")}
@@ -89,7 +89,9 @@ def _judged(
     paper prints for the method.
     """
     method, backbones, rule = what
-    wanted = [backbones] if backbones else [tuple(g) for m, g in read_paper().fusion if m == PRIMARY]
+    wanted = (
+        [backbones] if backbones else [tuple(g) for m, g in read_paper().fusion if m == read_paper().question.method]
+    )
     runs = [found for group in wanted if (found := records_of(evidence, method, group))]
     values = [[100 * record.metrics[rule]["accuracy"] for record in found] for found in runs]
     intervals = [prediction_interval(row, confidence=protocol.confidence) for row in values]
@@ -120,7 +122,8 @@ def _claim(
     test: dict[str, Any], evidence: Evidence, decisions: Sequence[Decision], protocol: Protocol
 ) -> dict[str, Any]:
     size = test.get("size") if is_papers_data(evidence) else None
-    own = [d for d in decisions if (d.question.family, d.question.method) == (test["family"], test["method"])]
+    family = papers_family(evidence.questions) if test["family"] == PAPER else test["family"]
+    own = [d for d in decisions if (d.contrast.family, d.contrast.method) == (family, test["method"])]
     found = {_against(decision): decision.basis for decision in own}
     if test["family"] == "best-pair":
         wanted = [(test["method"], frozenset(test["pair"]), frozenset(other)) for other in test["others"]]
@@ -139,8 +142,8 @@ def _claim(
 
 
 def _against(decision: Decision) -> tuple[str, frozenset[str], frozenset[str]]:
-    question = decision.question
-    return question.baseline, frozenset(question.pair or ()), frozenset(question.baseline_pair or ())
+    contrast = decision.contrast
+    return contrast.baseline, frozenset(contrast.pair or ()), frozenset(contrast.baseline_pair or ())
 
 
 def selection_optimism(evidence: Evidence, protocol: Protocol) -> dict[str, dict[str, Any]]:

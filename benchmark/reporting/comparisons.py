@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.config import Question, base_name
 from benchmark.ledger import Record
 from benchmark.reporting.accuracy import PAPER_METHODS
 from benchmark.reporting.evidence import Evidence, Floats, Group
 from benchmark.reporting.printed import read_paper
+from benchmark.reporting.questions import PAPER, PRIMARY, exploratory, papers_family
 from benchmark.statistics.bootstrap import correctness_difference, crossed_intervals
 from benchmark.statistics.family import Comparison, compare_family
 from benchmark.statistics.overlap import stretch
@@ -27,11 +29,8 @@ from benchmark.statistics.proportions import relative_error_reduction
 from benchmark.statistics.verdicts import FEWEST_COMPARED, FEWEST_SEEDS, comparison_verdict
 from benchmark.statistics.verdicts import Evidence as Basis
 
-PRIMARY = "attention-fusion"
-BASELINES = tuple(method for method in PAPER_METHODS if method != PRIMARY)
-SIMPLE = ("late", "early", "joint")
 BEST_SINGLE = "best-single"
-EXPLORATORY = ("per-pair",)
+EXPLORATORY = ("per-pair", "among")
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ PROTOCOL = Protocol()
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class Contrast:
     """A comparison to make: method minus baseline.
 
     Attributes:
@@ -81,7 +80,7 @@ class Question:
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """The answer to a question, in percentage points.
+    """What the tests say of a contrast, in percentage points.
 
     Attributes:
         family_size: comparisons corrected together.
@@ -90,7 +89,7 @@ class Decision:
         flagged: whether the predictions of either depend on their batch.
     """
 
-    question: Question
+    contrast: Contrast
     test: Comparison
     crossed: tuple[float, float]
     verdict: str
@@ -110,51 +109,49 @@ class Decision:
         return None if self.seeds_wanted is None else max(1, self.seeds_wanted - self.test.paired.n_seeds)
 
 
-def all_questions(evidence: Evidence) -> list[Question]:
+def all_contrasts(evidence: Evidence) -> list[Contrast]:
     """Return the comparisons of every family, in the order of the report."""
+    questions, paper = evidence.questions, read_paper().question
+    beside = [paper] if papers_family(questions) == PAPER else []
+    own = [method for method in evidence.methods if method not in {*PAPER_METHODS, *evidence.readings}]
+    further = [Question(method=method, against=read_paper().simple) for method in own]
+    asked = {question.method for question in questions}
     return [
-        *primary_questions(evidence),
-        *best_single_questions(evidence),
-        *further_questions(evidence),
-        *reading_questions(evidence),
-        *pair_questions(evidence),
-        *best_pair_questions(evidence),
+        *_contrasts(PRIMARY, evidence, questions),
+        *_contrasts(PAPER, evidence, beside),
+        *(_contrast(BEST_SINGLE, evidence, method, BEST_SINGLE) for method in evidence.methods),
+        *_contrasts("further", evidence, [question for question in further if question.method not in asked]),
+        *_contrasts("among", evidence, exploratory(questions)),
+        *reading_contrasts(evidence),
+        *pair_contrasts(evidence),
+        *best_pair_contrasts(evidence),
     ]
 
 
-def primary_questions(evidence: Evidence) -> list[Question]:
-    """Attention fusion against the baselines of the paper that were run; empty where it was not run itself."""
-    if PRIMARY not in evidence.methods:
-        return []
-    return [_question("primary", evidence, PRIMARY, b) for b in BASELINES if b in evidence.methods]
+def run_baselines(evidence: Evidence, question: Question) -> list[str]:
+    """Return the baselines of a question that were run; none where its method was not."""
+    run = question.method in evidence.methods
+    return [name for name in question.against if name in evidence.methods] if run else []
 
 
-def best_single_questions(evidence: Evidence) -> list[Question]:
-    """Every method against the better of its networks alone, better on validation."""
-    return [_question(BEST_SINGLE, evidence, method, BEST_SINGLE) for method in evidence.methods]
-
-
-def further_questions(evidence: Evidence) -> list[Question]:
-    """Methods that the paper does not have against late, early and joint fusion."""
-    own = [m for m in evidence.methods if m not in PAPER_METHODS and m not in evidence.readings]
-    return [_question("further", evidence, m, b) for m in own for b in SIMPLE if b in evidence.methods]
-
-
-def reading_questions(evidence: Evidence) -> list[Question]:
+def reading_contrasts(evidence: Evidence) -> list[Contrast]:
     """Other readings of the attention formula against the default reading."""
-    pairs = ((reading, reading.partition(":")[0]) for reading in evidence.readings)
-    return [_question("readings", evidence, reading, base) for reading, base in pairs if base in evidence.methods]
+    pairs = ((reading, base_name(reading)) for reading in evidence.readings)
+    return [_contrast("readings", evidence, reading, base) for reading, base in pairs if base in evidence.methods]
 
 
-def pair_questions(evidence: Evidence) -> list[Question]:
-    """The primary comparisons pair by pair: exploratory."""
+def pair_contrasts(evidence: Evidence) -> list[Contrast]:
+    """The comparisons of the first question pair by pair: exploratory."""
     if len(evidence.groups) < 2:
         return []
-    names = [question.baseline for question in primary_questions(evidence)]
-    return [_question("per-pair", evidence, PRIMARY, name, group) for name in names for group in evidence.groups]
+    question = evidence.questions[0]
+    names = run_baselines(evidence, question)
+    return [
+        _contrast("per-pair", evidence, question.method, name, group) for name in names for group in evidence.groups
+    ]
 
 
-def best_pair_questions(evidence: Evidence) -> list[Question]:
+def best_pair_contrasts(evidence: Evidence) -> list[Contrast]:
     """The pair that the paper calls best for a method against the others that it prints for it."""
     groups = {frozenset(group): group for group in evidence.groups}
     found = []
@@ -165,38 +162,46 @@ def best_pair_questions(evidence: Evidence) -> list[Question]:
         best, others = groups.get(frozenset(test["pair"])), [groups.get(frozenset(pair)) for pair in test["others"]]
         for other in others:
             if best and other:
-                found.append(_pair_question(evidence, test["method"], best, other))
+                found.append(_pair_contrast(evidence, test["method"], best, other))
     return found
 
 
-def _question(family: str, evidence: Evidence, method: str, baseline: str, pair: Group | None = None) -> Question:
+def _contrasts(family: str, evidence: Evidence, questions: Sequence[Question]) -> list[Contrast]:
+    return [
+        _contrast(family, evidence, question.method, baseline)
+        for question in questions
+        for baseline in run_baselines(evidence, question)
+    ]
+
+
+def _contrast(family: str, evidence: Evidence, method: str, baseline: str, pair: Group | None = None) -> Contrast:
     groups = [pair] if pair else None
     first = evidence.correct(method, groups)
     second = evidence.best_single() if baseline == BEST_SINGLE else evidence.correct(baseline, groups)
     delta = 100 * correctness_difference(first, second)
-    return Question(family, method, baseline, delta, (float(first.mean()), float(second.mean())), pair)
+    return Contrast(family, method, baseline, delta, (float(first.mean()), float(second.mean())), pair)
 
 
-def _pair_question(evidence: Evidence, method: str, best: Group, other: Group) -> Question:
+def _pair_contrast(evidence: Evidence, method: str, best: Group, other: Group) -> Contrast:
     first, second = (evidence.correct(method, [group]) for group in (best, other))
     delta = 100 * correctness_difference(first, second)
     means = (float(first.mean()), float(second.mean()))
-    return Question("best-pair", method, method, delta, means, best, other, holm=method)
+    return Contrast("best-pair", method, method, delta, means, best, other, holm=method)
 
 
-def decide(questions: Sequence[Question], protocol: Protocol, flagged: set[str]) -> list[Decision]:
-    """Answer every question: Holm within its family, one crossed bootstrap for all."""
-    if not questions:
+def decide(contrasts: Sequence[Contrast], protocol: Protocol, flagged: set[str]) -> list[Decision]:
+    """Test every contrast: Holm within its family, one crossed bootstrap for all."""
+    if not contrasts:
         return []
-    deltas = np.stack([question.delta for question in questions])
+    deltas = np.stack([contrast.delta for contrast in contrasts])
     crossed = None
     if not protocol.test_share:
         crossed = crossed_intervals(
             deltas, protocol.generator(), n_resamples=protocol.n_resamples, confidence=protocol.confidence
         )
     families: dict[tuple[str, str], list[int]] = {}
-    for place, question in enumerate(questions):
-        families.setdefault((question.family, question.holm), []).append(place)
+    for place, contrast in enumerate(contrasts):
+        families.setdefault((contrast.family, contrast.holm), []).append(place)
     decisions: dict[int, Decision] = {}
     for places in families.values():
         tests = compare_seeds(deltas[places].mean(axis=2), protocol)
@@ -205,20 +210,20 @@ def decide(questions: Sequence[Question], protocol: Protocol, flagged: set[str])
         for place, test in zip(places, tests, strict=True):
             # Drawn test parts vary the images too: the corrected t interval says what the crossed one would.
             interval = test.paired.interval if crossed is None else (float(crossed[place, 0]), float(crossed[place, 1]))
-            question = questions[place]
+            contrast = contrasts[place]
             verdict = comparison_verdict(basis_of(test, interval), alpha=protocol.alpha)
-            is_open = verdict == "inconclusive" and question.family not in EXPLORATORY
+            is_open = verdict == "inconclusive" and contrast.family not in EXPLORATORY
             decisions[place] = Decision(
-                question=question,
+                contrast=contrast,
                 test=test,
                 crossed=interval,
                 verdict=verdict,
                 family_size=len(places),
                 detectable=unit * test.paired.sd,
                 seeds_wanted=wanted_seeds(test, aim, protocol) if is_open else None,
-                flagged=bool({question.method, question.baseline} & flagged),
+                flagged=bool({contrast.method, contrast.baseline} & flagged),
             )
-    return [decisions[place] for place in range(len(questions))]
+    return [decisions[place] for place in range(len(contrasts))]
 
 
 def basis_of(test: Comparison, crossed: tuple[float, float]) -> Basis:
@@ -252,14 +257,14 @@ def wanted_seeds(test: Comparison, aim: Aim, protocol: Protocol) -> int | None:
 
 def to_json(decision: Decision) -> dict[str, Any]:
     """Write a decision in the public format; what is not there is null."""
-    question, test = decision.question, decision.test
+    contrast, test = decision.contrast, decision.test
     refused = test.sign_flip if isinstance(test.sign_flip, Refusal) else None
     return {
-        "family": question.family,
-        "method": question.method,
-        "baseline": question.baseline,
-        "pair": question.pair,
-        "baseline_pair": question.baseline_pair,
+        "family": contrast.family,
+        "method": contrast.method,
+        "baseline": contrast.baseline,
+        "pair": contrast.pair,
+        "baseline_pair": contrast.baseline_pair,
         "n_seeds": test.paired.n_seeds,
         "difference": test.paired.mean,
         "sd": test.paired.sd,
@@ -271,7 +276,7 @@ def to_json(decision: Decision) -> dict[str, Any]:
         "sign_flip_refused": refused and str(refused),
         "crossed_ci": decision.crossed,
         "tost_p": test.equivalence_p,
-        "relative_error_reduction": relative_error_reduction(*question.accuracies),
+        "relative_error_reduction": relative_error_reduction(*contrast.accuracies),
         "detectable_difference": decision.detectable,
         "more_seeds": decision.more_seeds,
         "batch_dependent": decision.flagged,

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.config import UserError
+from benchmark.config import Question, UserError
 from benchmark.ledger import Ledger, Record
 from benchmark.reporting.accuracy import PAPER_METHODS, SELECTION, batch_dependent_methods, in_order, test_share
+from benchmark.reporting.missing import missing_runs
 from benchmark.reporting.printed import read_paper
+from benchmark.reporting.questions import questions_of
 from benchmark.reporting.readings import FAMILY
 
 if TYPE_CHECKING:
@@ -42,10 +44,12 @@ class Evidence:
     Every method and reading has a run for every group and seed, and so has every network of a group.
 
     Attributes:
+        questions: what is asked, the first of them in the answer's first sentence.
         methods: of the main comparison, the paper's first.
         groups: fused groups of the main comparison, in the paper's order.
         seeds: in ascending order.
         readings: methods of the attention family beside its default, of the main comparison or of an arm.
+        missing: methods that are left out, since they lack so many runs of so many.
         batch_dependent: methods whose predictions depend on their batch: compared, and never called best.
         records, outcomes: by (method or None, backbones, seed).
         titles: of methods and of backbones.
@@ -54,10 +58,12 @@ class Evidence:
     """
 
     ledger: Ledger
+    questions: list[Question]
     methods: list[str]
     groups: list[Group]
     seeds: list[int]
     readings: list[str]
+    missing: dict[str, tuple[int, int]]
     batch_dependent: set[str]
     records: dict[Cell, Record]
     outcomes: dict[Cell, Outcome]
@@ -92,18 +98,22 @@ class Evidence:
 
 
 def read_evidence(ledger: Ledger) -> Evidence:
-    """Read every run of a ledger and check that its runs can be compared.
+    """Read every run of a ledger and check that its runs can be compared; a method that lacks runs is left out.
 
     Raises:
-        UserError: a cell without a run, or with two; other data or settings; predictions that are damaged, incomplete,
-            not finite, about other images or labels, or not those of the run's metrics.
+        UserError: a network without a run, no method with all of its runs, or two runs of one cell; other data or
+            settings; predictions that are damaged, incomplete, not finite, about other images or labels, or not those
+            of the run's metrics.
     """
     main, records = ledger.experiment["main"], by_cell(ledger)
     groups = in_order([tuple(g) for g in main["groups"] if len(g) > 1], read_paper().pairs, key=frozenset)
     methods = in_order(main["methods"], PAPER_METHODS) if groups else []
-    readings = dict.fromkeys(
-        method for method, group, _ in records if method and is_reading(method) and group in groups
+    readings = list(
+        dict.fromkeys(method for method, group, _ in records if method and is_reading(method) and group in groups)
     )
+    missing = missing_runs(ledger, dict.fromkeys([*methods, *readings]))
+    if any(method not in missing for method in methods):
+        methods, readings = ([name for name in names if name not in missing] for names in (methods, readings))
     wanted = [(None, (name,)) for name in dict.fromkeys([*main["backbones"], *(n for g in groups for n in g)])]
     wanted += [(method, group) for method in dict.fromkeys([*methods, *readings]) for group in groups]
     found = {seed for method, group, seed in records if (method, group) in wanted}
@@ -113,10 +123,12 @@ def read_evidence(ledger: Ledger) -> Evidence:
     outcomes = read_outcomes(ledger)
     return Evidence(
         ledger=ledger,
+        questions=questions_of(ledger.experiment),
         methods=methods,
         groups=groups,
         seeds=seeds,
-        readings=list(readings),
+        readings=readings,
+        missing=missing,
         batch_dependent=batch_dependent_methods(ledger),
         records=records,
         outcomes={cell: outcomes[record.run_id] for cell, record in records.items()},

@@ -9,18 +9,20 @@ from typing import Any
 
 from benchmark.ledger import Ledger
 
-FORMAT = 2
+FORMAT = 3
 
 
 def content_key(ledger: Ledger) -> str:
-    """Hash what verdicts depend on: runs and accuracies, what was asked for of which data, the audit's findings."""
+    """Hash what verdicts depend on: runs, accuracies, questions, data, versions of plug-ins, the audit's findings."""
     runs = [
         [record.run_id, record.batch_dependent, {rule: values["accuracy"] for rule, values in record.metrics.items()}]
         for record in ledger.records
     ]
-    asked = [ledger.experiment["main"], ledger.experiment["settings"]["seeds"], ledger.experiment["dataset"]]
+    known = ledger.experiment
+    asked = [known["main"], known["settings"]["seeds"], known["dataset"], known["settings"].get("questions", [])]
+    versions = [sorted(known.get("plugins", {})), sorted(record.run_id for record in ledger.aside)]
     found = {finding["run_id"]: finding["verdict"] for finding in ledger.audit}
-    text = json.dumps([FORMAT, runs, asked, found], sort_keys=True)
+    text = json.dumps([FORMAT, runs, asked, versions, found], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -55,13 +55,13 @@ def about_sentences(found: Values) -> list[str]:
 def verdict_tables(found: Values) -> dict[str, Table]:
     """Return the tables of verdicts by what they are about, numbered from S1; those without rows are left out."""
     writers: dict[str, Callable[[Values], Table | None]] = {
-        "primary": lambda v: _family_table(v, "primary", "Attention fusion against its baselines, mean over pairs"),
+        "primary": lambda v: _family_table(v, "primary", f"{questions_title(v)}, mean over pairs"),
+        "papers-question": lambda v: _family_table(v, "paper", "The paper's own question, mean over pairs"),
         "best-single": lambda v: _family_table(
             v, "best-single", "Fusion against the better network alone, chosen on validation"
         ),
-        "further": lambda v: _family_table(
-            v, "further", "Further methods against late, early and joint fusion, mean over pairs"
-        ),
+        "further": lambda v: _family_table(v, "further", "Further methods against simple ones, mean over pairs"),
+        "among": lambda v: _family_table(v, "among", "The methods asked about against each other: exploratory"),
         "readings": lambda v: _family_table(v, "readings", "Readings of the attention against the default reading"),
         "claims": _claim_table,
         "printed": _printed_table,
@@ -74,6 +74,12 @@ def verdict_tables(found: Values) -> dict[str, Table]:
     }
     tables = {name: table for name, write in writers.items() if (table := write(found)) is not None}
     return {name: replace(table, number=f"S{place}") for place, (name, table) in enumerate(tables.items(), start=1)}
+
+
+def questions_title(found: Values) -> str:
+    """Return the heading of the questions' comparisons."""
+    methods = list(dict.fromkeys(question["method"] for question in found["questions"]))
+    return f"{title_of(found, methods[0]) if len(methods) == 1 else 'Each method asked about'} against its baselines"
 
 
 def _ranking(found: Values) -> str:
@@ -231,7 +237,8 @@ def _choices_table(found: Values) -> Table | None:
         "that the strongest words are those of this test set. Changed is against the first line.",
     ]
     header = ["Choice", *(title_of(found, name) for name in names), "Verdict changed"]
-    return text_table("Attention fusion under other choices, in points", header, body, notes, names=1)
+    title = f"{title_of(found, found['questions'][0]['method'])} under other choices, in points"
+    return text_table(title, header, body, notes, names=1)
 
 
 def power_rows(found: Values) -> list[Values]:
@@ -247,7 +254,7 @@ def power_rows(found: Values) -> list[Values]:
         "more_seeds",
         "verdict",
     )
-    families = ("primary", "best-single", "further", "readings")
+    families = ("primary", "paper", "best-single", "further", "readings")
     return [{name: row[name] for name in shown} for row in found["comparisons"] if row["family"] in families]
 
 
@@ -307,5 +314,6 @@ def _single_models_table(found: Values) -> Table | None:
         above = sum(row["only_method"] > row["only_baseline"] for row in differing)
         body.append([title_of(found, baseline), str(len(rows)), str(above), str(len(differing) - above)])
     notes = [f"McNemar's test at {alpha:g} between two trained models, by pair and seed: descriptive and never pooled."]
-    header = ["Attention fusion against", "Pairs of models", "Above", "Below"]
+    subject = title_of(found, found["questions"][0]["method"])
+    header = [f"{subject} against", "Pairs of models", "Above", "Below"]
     return text_table("Single trained models", header, body, notes, names=1) if body else None

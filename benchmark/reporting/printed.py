@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from benchmark.config import Question
+
 PAPER = Path(__file__).parents[1] / "paper.toml"
 
 
@@ -21,6 +23,7 @@ class Paper:
         pairs: the order in which the paper prints pairs of backbones.
         text: numbers that stand in the running text: (method, printed).
         claims: each with the test that decides it, as the file gives them.
+        question: what the paper asks; `simple` are the methods that every further one is set against.
         n_test, batch_size: of the printed numbers.
     """
 
@@ -31,6 +34,8 @@ class Paper:
     pairs: list[frozenset[str]]
     text: list[tuple[str, str]]
     claims: list[dict[str, Any]]
+    question: Question
+    simple: list[str]
     n_test: int
     batch_size: int
 
@@ -48,6 +53,8 @@ def read_paper() -> Paper:
         pairs=list(dict.fromkeys(pair for _, pair in fusion)),
         text=[(row["method"], row["printed"]) for row in values["text"]],
         claims=values["claim"],
+        question=Question(**values["question"]),
+        simple=values["simple"],
         n_test=values["n_test"],
         batch_size=values["batch_size"],
     )

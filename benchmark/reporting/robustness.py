@@ -1,4 +1,4 @@
-"""Would the primary verdict be another one under another choice of selection, metric or pairs?"""
+"""Would the first question's verdicts be another one under another choice of selection, metric or pairs?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.reporting.accuracy import SELECTION
-from benchmark.reporting.comparisons import BASELINES, PRIMARY, Protocol, basis_of, compare_seeds
+from benchmark.reporting.comparisons import Protocol, basis_of, compare_seeds, run_baselines
 from benchmark.reporting.evidence import Evidence, Floats
 from benchmark.statistics.interaction import interaction_test
 from benchmark.statistics.mcnemar import mcnemar_test
@@ -26,16 +26,17 @@ CHOICES = {
 
 
 def protocol_choices(evidence: Evidence, protocol: Protocol) -> list[dict[str, Any]]:
-    """Return the primary family under every choice, the protocol's own first.
+    """Return the first question's comparisons under every choice, the protocol's own first.
 
     Seeds alone decide here, since predictions of single images are kept for the validation-selected epoch only: the
     strongest words are "better on this test set" and "worse on this test set".
     """
-    baselines = [name for name in BASELINES if name in evidence.methods]
-    if PRIMARY not in evidence.methods or not baselines:
+    question = evidence.questions[0]
+    baselines = run_baselines(evidence, question)
+    if not baselines:
         return []
     rows: list[dict[str, Any]] = []
-    for choice, differences in _differences(evidence, baselines):
+    for choice, differences in _differences(evidence, question.method, baselines):
         tests = compare_seeds(differences, protocol)
         words = [comparison_verdict(basis_of(test, (nan, nan)), alpha=protocol.alpha) for test in tests]
         verdicts = dict(zip(baselines, words, strict=True))
@@ -45,12 +46,12 @@ def protocol_choices(evidence: Evidence, protocol: Protocol) -> list[dict[str, A
     return rows
 
 
-def _differences(evidence: Evidence, baselines: list[str]) -> Iterator[tuple[str, Floats]]:
+def _differences(evidence: Evidence, method: str, baselines: list[str]) -> Iterator[tuple[str, Floats]]:
     """Yield each choice with its (K, S) differences in points."""
-    accuracy = np.stack([evidence.metric(PRIMARY) - evidence.metric(name) for name in baselines])
+    accuracy = np.stack([evidence.metric(method) - evidence.metric(name) for name in baselines])
     yield "as the protocol has it", accuracy.mean(axis=1)
     for choice, (rule, metric) in CHOICES.items():
-        first = evidence.metric(PRIMARY, rule, metric)
+        first = evidence.metric(method, rule, metric)
         yield choice, np.stack([(first - evidence.metric(name, rule, metric)).mean(axis=0) for name in baselines])
     for place, group in enumerate(evidence.groups):
         if len(evidence.groups) > 1:
@@ -58,9 +59,12 @@ def _differences(evidence: Evidence, baselines: list[str]) -> Iterator[tuple[str
 
 
 def interaction(evidence: Evidence, protocol: Protocol) -> dict[str, Any] | None:
-    """Return whether the differences between the paper's methods depend on the pair; None with one pair or method,
-    or where seeds test on parts of one data set and are not independent."""
-    methods = [method for method in (PRIMARY, *BASELINES) if method in evidence.methods]
+    """Return whether the differences between the methods of the first question depend on the pair.
+
+    None with one pair or method, or where seeds test on parts of one data set and are not independent.
+    """
+    question = evidence.questions[0]
+    methods = [method for method in (question.method, *question.against) if method in evidence.methods]
     if len(methods) < 2 or len(evidence.groups) < 2 or protocol.test_share:
         return None
     accuracies = np.stack([evidence.metric(method) for method in methods])
@@ -72,12 +76,11 @@ def interaction(evidence: Evidence, protocol: Protocol) -> dict[str, Any] | None
 
 
 def single_models(evidence: Evidence) -> list[dict[str, Any]]:
-    """Return McNemar's test of every primary comparison for each pair and seed: descriptive, never pooled."""
-    if PRIMARY not in evidence.methods:
-        return []
+    """Return McNemar's tests of the first question's comparisons by pair and seed: descriptive, never pooled."""
+    question = evidence.questions[0]
     return [
         {
-            "method": PRIMARY,
+            "method": question.method,
             "baseline": name,
             "pair": group,
             "seed": seed,
@@ -86,15 +89,12 @@ def single_models(evidence: Evidence) -> list[dict[str, Any]]:
             "p_value": test.p_value,
             "variant": test.variant,
         }
-        for name in BASELINES
-        if name in evidence.methods
+        for name in run_baselines(evidence, question)
         for group in evidence.groups
         for seed in evidence.seeds
-        for test in [_mcnemar(evidence, name, group, seed)]
+        for test in [_mcnemar(evidence, (question.method, name), group, seed)]
     ]
 
 
-def _mcnemar(evidence: Evidence, baseline: str, group: tuple[str, ...], seed: int) -> Any:
-    return mcnemar_test(
-        evidence.outcomes[PRIMARY, group, seed].correct, evidence.outcomes[baseline, group, seed].correct
-    )
+def _mcnemar(evidence: Evidence, methods: tuple[str, str], group: tuple[str, ...], seed: int) -> Any:
+    return mcnemar_test(*(evidence.outcomes[method, group, seed].correct for method in methods))

@@ -193,12 +193,16 @@ def _alone(lonely: Mapping[str, list[CellName]]) -> Iterator[str]:
 
 def _changed_settings(first: Ledger, second: Ledger) -> list[str]:
     """Say which settings are not the same."""
-    a, b = _flat(first.experiment["settings"]), _flat(second.experiment["settings"])
+    a, b = (_flat({**ledger.experiment["settings"], **_versions(ledger)}) for ledger in (first, second))
     changed = [f"{name} ({a.get(name)}, {b.get(name)})" for name in {**a, **b} if a.get(name) != b.get(name)]
     if not changed:
         return ["The settings are the same."]
     more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
     return [f"Settings that differ (A, B): {', '.join(changed[:SHOWN])}{more}."]
+
+
+def _versions(ledger: Ledger) -> dict[str, str]:
+    return {f"version of {name}": plugin["digest"] for name, plugin in ledger.experiment.get("plugins", {}).items()}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

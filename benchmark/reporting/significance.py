@@ -13,7 +13,7 @@ from typing import Any
 from benchmark.ledger import Ledger, write_json, write_text
 from benchmark.reporting.accuracy import SELECTION
 from benchmark.reporting.claims import claims, is_papers_data, printed_numbers, selection_optimism
-from benchmark.reporting.comparisons import PRIMARY, PROTOCOL, Protocol, all_questions, decide, to_json
+from benchmark.reporting.comparisons import PROTOCOL, Protocol, all_contrasts, decide, to_json
 from benchmark.reporting.evidence import Evidence, read_evidence
 from benchmark.reporting.freshness import FORMAT, content_key
 from benchmark.reporting.pages import significance_page
@@ -32,7 +32,7 @@ def make_significance(ledger: Ledger, protocol: Protocol = PROTOCOL) -> dict[str
     """
     evidence = read_evidence(ledger)
     protocol = replace(protocol, test_share=evidence.test_share)
-    decisions = decide(all_questions(evidence), protocol, evidence.batch_dependent)
+    decisions = decide(all_contrasts(evidence), protocol, evidence.batch_dependent)
     found: dict[str, Any] = {
         **_about(evidence, protocol),
         "comparisons": [to_json(decision) for decision in decisions],
@@ -64,10 +64,12 @@ def _about(evidence: Evidence, protocol: Protocol) -> dict[str, Any]:
         "n_images": evidence.n_images,
         "n_seeds": len(evidence.seeds),
         "selection": SELECTION,
+        "questions": [question.model_dump() for question in evidence.questions],
+        "missing": evidence.missing,
+        "earlier_versions": _earlier_versions(evidence),
         "methods": evidence.methods,
         "readings": evidence.readings,
         "pairs": evidence.groups,
-        "primary_method": PRIMARY if PRIMARY in evidence.methods else None,
         "accuracy": {method: 100 * mean for method, mean in means.items()},
         "best": max(sound, key=lambda method: means[method]) if sound else None,
         "batch_dependent": sorted(evidence.batch_dependent),
@@ -82,6 +84,13 @@ def _about(evidence: Evidence, protocol: Protocol) -> dict[str, Any]:
         },
         "ledger": content_key(evidence.ledger),
     }
+
+
+def _earlier_versions(evidence: Evidence) -> dict[str, int]:
+    """Return how many versions of a plug-in were tested before the present one, for each method that has any."""
+    methods = dict.fromkeys(question.method for question in evidence.questions)
+    found = {method: len(evidence.ledger.earlier_versions(method)) for method in methods}
+    return {method: count for method, count in found.items() if count}
 
 
 def write_significance(ledger: Ledger, reports_dir: Path, protocol: Protocol = PROTOCOL) -> list[Path]:

@@ -89,9 +89,10 @@ def _by_seed(evidence: Evidence, method: str, seeds: list[int]) -> list[float]:
 
 
 def _primary_verdicts(ledger: Ledger) -> dict[str, str]:
-    """Return the verdict on attention fusion against each baseline."""
-    rows = make_significance(ledger)["comparisons"]
-    return {row["baseline"]: row["verdict"] for row in rows if row["family"] == "primary"}
+    """Return the verdict on the first question's method against each baseline."""
+    found = make_significance(ledger)
+    rows = [row for row in found["comparisons"] if row["family"] == "primary"]
+    return {row["baseline"]: row["verdict"] for row in rows if row["method"] == found["questions"][0]["method"]}
 
 
 def _page(ledger: Ledger, gains: list[Gain], verdicts: Mapping[str, Mapping[str, str]]) -> str:
@@ -156,11 +157,11 @@ def _budget(budget: Mapping[str, Any]) -> str:
 
 
 def _verdict_note(verdicts: Mapping[str, Mapping[str, str]]) -> str:
-    """Say whether the primary verdicts change."""
+    """Say whether the verdicts on the first question change."""
     default, tuned = verdicts["default"], verdicts["tuned"]
     shared = [baseline for baseline in default if baseline in tuned]
     if not shared:
         return "No primary comparison is in both experiments."
     changed = [f"against {name}: {default[name]} → {tuned[name]}" for name in shared if default[name] != tuned[name]]
     words = "; ".join(changed) if changed else f"none of {len(shared)} changes"
-    return f"Verdicts on attention fusion: {words}."
+    return f"Verdicts on the question: {words}."

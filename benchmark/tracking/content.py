@@ -14,7 +14,7 @@ from benchmark.trained import is_main
 
 PREFIX = "ferfuse"
 RUN_ID, EXPERIMENT, KIND = f"{PREFIX}.run_id", f"{PREFIX}.experiment", f"{PREFIX}.kind"
-PART = f"{PREFIX}.part"  # main, or arm
+PART = f"{PREFIX}.part"  # main, arm, or aside: of an earlier version of a plug-in, or of a dropped method
 NOTE, PARENT, COLOUR = "mlflow.note.content", "mlflow.parentRunId", "mlflow.runColor"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9", "#000000")  # Okabe and Ito
 OTHER_COLOUR = "#999999"  # of an arm
@@ -79,7 +79,7 @@ def record_tags(ledger: Ledger, record: Record, parents: dict[str, str]) -> dict
     Args:
         parents: names of the runs that it starts from, and the address of each.
     """
-    part = {} if record.kind == "fold" else {PART: "main" if is_main(ledger, record) else "arm"}
+    part = {} if record.kind == "fold" else {PART: part_of(ledger, record)}
     links = ", ".join(f"[{name}]({address})" for name, address in parents.items())
     return {
         RUN_ID: record.run_id,
@@ -90,6 +90,13 @@ def record_tags(ledger: Ledger, record: Record, parents: dict[str, str]) -> dict
         **({f"{PREFIX}.parents": " ".join(record.parents)} if record.parents else {}),
         **({NOTE: f"Starts from {links}."} if links else {}),
     }
+
+
+def part_of(ledger: Ledger, record: Record) -> str:
+    """Return which part of an experiment a run belongs to; views of methods and backbones show the main one."""
+    if record in ledger.aside:
+        return "aside"
+    return "main" if is_main(ledger, record) else "arm"
 
 
 def record_params(record: Record) -> list[Param]:

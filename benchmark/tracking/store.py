@@ -69,6 +69,14 @@ class Mirror:
             self.client.log_artifacts(run.info.run_id, folder)
         self.end_child(record.run_id, run, end)
 
+    def mark_parts(self, ledger: Ledger) -> None:
+        """Tag the runs whose part of the experiment has changed: set aside by an edit or a drop, or back again."""
+        for record in [*ledger.records, *ledger.aside]:
+            run = self.known.get(record.run_id)
+            part = content.part_of(ledger, record)
+            if run is not None and run.data.tags.get(content.PART, part) != part:
+                self.client.set_tag(run.info.run_id, content.PART, part)
+
     def create_child(self, name: str, tags: dict[str, str], start: int, parent: str | None = None) -> Run:
         """Begin a run below the experiment's own, or below `parent`; `start` in milliseconds."""
         tags = {**content.shared_tags(self.description), **tags, PARENT: parent or self.parent}

@@ -84,6 +84,7 @@ def write_ending(mirror: Mirror, folder: Path, report: Path, plugins: Sequence[P
     """Write what comes after the runs: the report, the tuning studies, the best model where its weights are kept."""
     ledger = load_ledger(folder)
     write_studies(mirror, folder)
+    mirror.mark_parts(ledger)
     mirror.write_views()
     try:
         best = best_run(ledger)

@@ -18,9 +18,10 @@ from backbones.shapes import build_with_weights
 from benchmark.config import UserError
 from benchmark.data.augmentation import to_network_input
 from benchmark.data.scan import decode
+from benchmark.plugins import load_plugins, loaded_sources
 from benchmark.trained import DESCRIPTION, END_TO_END_WEIGHTS, FORMAT, FUSION_WEIGHTS
 from benchmark.training.checkpoint import load_tensors
-from fusion_methods import build_method, load_entry_points, load_plugin
+from fusion_methods import build_method
 
 IMAGE = "image"  # the input column of a served model
 
@@ -51,7 +52,7 @@ class Predictor:
     """A model's folder as it is used: decodes images the way the ledger's were, and names the classes.
 
     Raises:
-        UserError: the folder is no model, or one of another format.
+        UserError: the folder is no model, one of another format, or one whose plug-in is not here as it was.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,11 +62,12 @@ class Predictor:
         self.description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if self.description["format"] != FORMAT:
             raise UserError(f"{path} has format {self.description['format']}; this version reads format {FORMAT}")
-        load_entry_points()
-        for plugin in sorted(folder.glob("plugin*.py")):
-            load_plugin(plugin)
+        _load_sources(self.description, folder)
         self.classes: list[str] = self.description["classes"]
-        self.model = _build(self.description, folder).eval()
+        try:
+            self.model = _build(self.description, folder).eval()
+        except ValueError as error:  # a method or backbone that this version does not have
+            raise UserError(f"{error}; it was run by {self.description['run_id']}, choose another by --run") from error
 
     @torch.inference_mode()
     def probabilities(self, images: Sequence[Path | io.BytesIO]) -> np.ndarray:
@@ -73,8 +75,7 @@ class Predictor:
         size, stored = self.description["image_size"], self.description["stored_size"]
         rows = []
         for image in images:
-            content, name = (image.read_bytes(), str(image)) if isinstance(image, Path) else (image.read(), "the image")
-            pixels = torch.from_numpy(decode(content, name, stored)[None].copy())
+            pixels = torch.from_numpy(decode(*_content(image), stored)[None].copy())
             rows.append(self.model(to_network_input(pixels, size)))
         return torch.cat(rows).numpy()
 
@@ -91,6 +92,34 @@ def _load_pyfunc(path: str) -> Predictor:
 
 def _bytes(value: bytes | str) -> bytes:
     return base64.b64decode(value) if isinstance(value, str) else value
+
+
+def _content(image: Path | io.BytesIO) -> tuple[bytes, str]:
+    """Return an image's bytes, and what a message calls it."""
+    if not isinstance(image, Path):
+        return image.read(), "the image"
+    try:
+        return image.read_bytes(), str(image)
+    except OSError as error:
+        raise UserError(f"{image} cannot be read ({error.strerror}); give the path of an image file") from error
+
+
+def _load_sources(description: dict[str, Any], folder: Path) -> None:
+    """Load the plug-ins that lie in a model's folder, unless they are loaded already, as they were when it was trained.
+
+    Raises:
+        UserError: one is missing, or here in another version.
+    """
+    wanted: dict[str, str] = description["sources"]
+    if any(name not in loaded_sources() for name in wanted):
+        load_plugins([folder / name for name in description["plugins"]])
+    loaded = loaded_sources()
+    for name, digest in wanted.items():
+        if name not in loaded or loaded[name].digest != digest:
+            raise UserError(
+                f"run {description['run_id']} was trained with {name} as of version {digest} of its plug-in, which is "
+                "not here; give that version by --plugin, or choose another run by --run"
+            )
 
 
 def _build(description: dict[str, Any], folder: Path) -> TrainedModel:

@@ -21,13 +21,13 @@ from optuna.trial import FrozenTrial, TrialState
 from benchmark.config import UserError
 from benchmark.ledger import write_json
 from benchmark.plan import Run
+from benchmark.plugins import load_plugins
 from benchmark.training.device import set_up_torch
 from benchmark.training.trial import training_part
 from benchmark.training.workspace import Workspace
 from benchmark.tuned import TUNED, TUNING, file_stem, write_tuned
 from benchmark.tuning.space import SearchSpace, Values, as_tuned, space_of
 from benchmark.tuning.study import Study, accuracy_of, count_ended, described, search
-from fusion_methods import load_entry_points, load_plugin
 
 FORMAT = 1
 SECONDS_APART = 10.0  # between two looks at how far the studies are
@@ -173,9 +173,7 @@ _workspace: Workspace | None = None
 def _start_worker(workspace: Workspace, plugins: tuple[Path, ...]) -> None:
     global _workspace
     set_up_torch(workspace.device)
-    load_entry_points()
-    for plugin in plugins:
-        load_plugin(plugin)
+    load_plugins(plugins)
     _workspace = workspace
 
 

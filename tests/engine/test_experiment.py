@@ -117,7 +117,7 @@ def test_failed_runs_are_done_again_when_asked_for(
     monkeypatch.setenv("PLANTED_MOOD", "bad")
     outcome, _ = run(request)
     run_id = outcome.failures[0].run.run_id
-    assert outcome.failures[0].reason == "ValueError: not today"
+    assert outcome.failures[0].reason == "planted.py:38: ValueError: not today"
     run(planted(copy, plugin, "planted-mood", retry_failed=True))
     failure = read_failure(request.folder, run_id)
     assert failure is not None

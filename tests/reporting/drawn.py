@@ -27,11 +27,15 @@ class Rule:
     Attributes:
         gains: points by which a method's true accuracy differs from `accuracy`.
         leaks: methods that say that their predictions depend on the batch.
+        own: methods that come from a plug-in.
+        questions: methods asked about, each with its baselines.
         accuracy: of every other fusion method, in percent; single networks are 3 points below.
     """
 
     gains: dict[str, float] = field(default_factory=dict)
     leaks: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+    questions: tuple[tuple[str, tuple[str, ...]], ...] = ()
     methods: tuple[str, ...] = FIVE
     backbones: tuple[str, ...] = ("resnet18", "vgg11", "vgg13", "resnet34")
     seeds: int = 10
@@ -71,6 +75,9 @@ def _run(rule: Rule, record: Record, labels: np.ndarray, effort: np.ndarray) -> 
     metrics = {rule: {**values, "accuracy": later.get(rule, test)} for rule, values in record.metrics.items()}
     metrics = {rule: dict.fromkeys(values, values["accuracy"]) for rule, values in metrics.items()}
     leaks = record.method in rule.leaks
+    if record.method in rule.own:
+        sources = {"sources": {record.method: "present"}}
+        record = replace(record, hyperparameters={**record.hyperparameters, **sources})
     return replace(record, metrics=metrics, batch_dependent=leaks, dataset=rule.dataset), _table(labels, logits)
 
 
@@ -92,7 +99,14 @@ def describe(rule: Rule, name: str) -> dict[str, object]:
     return {
         "experiment": name,
         "main": {"backbones": list(rule.backbones), "methods": main, "groups": [list(pair) for pair in rule.pairs]},
-        "settings": {"profile": "demo", "methods": main, "backbones": list(rule.backbones), "seeds": rule.seeds},
+        "settings": {
+            "profile": "demo",
+            "methods": main,
+            "backbones": list(rule.backbones),
+            "seeds": rule.seeds,
+            "questions": [{"method": method, "against": list(against)} for method, against in rule.questions],
+        },
+        "plugins": {name: {"file": None, "digest": "present"} for name in rule.own},
         "dataset": {
             "name": rule.dataset,
             "title": "synthetic faces" if synthetic else "RAF-DB",

@@ -11,7 +11,7 @@ from scipy import stats
 
 from benchmark import cli
 from benchmark.ledger import Ledger, load_ledger
-from benchmark.reporting.comparisons import PROTOCOL, Protocol, all_questions, decide
+from benchmark.reporting.comparisons import PROTOCOL, Protocol, all_contrasts, decide
 from benchmark.reporting.evidence import read_evidence
 from benchmark.reporting.report import refresh_verdicts, write_report
 from benchmark.reporting.significance import make_significance, write_significance
@@ -153,7 +153,7 @@ def test_a_test_that_five_seeds_cannot_pass_is_refused_by_name(tmp_path: Path) -
 
 def test_without_attention_fusion_the_answer_says_so(tmp_path: Path) -> None:
     found = make_significance(drawn(tmp_path, Rule(methods=("late", "own"), seeds=3, images=200)), QUICK)
-    assert "attention fusion was not run" in found["answer"]
+    assert "attention-fusion was not run, so the question is open" in found["answer"]
     assert "Own is" in found["answer"]
     assert not verdicts(found)
     assert verdicts(found, "further").keys() == {"late"}
@@ -163,7 +163,7 @@ def test_one_network_alone_is_compared_with_nothing(tmp_path: Path) -> None:
     ledger = drawn(tmp_path, Rule(backbones=("resnet18",), seeds=2, images=100))
     found = make_significance(ledger, QUICK)
     assert found["comparisons"] == []
-    assert "attention fusion was not run" in found["answer"]
+    assert "attention-fusion was not run" in found["answer"]
     write_report(ledger, tmp_path)
 
 
@@ -298,7 +298,7 @@ def test_same_ledger_same_bytes_in_both_forms(tmp_path: Path) -> None:
 
 def test_another_comparison_does_not_move_an_interval(tmp_path: Path) -> None:
     evidence = read_evidence(drawn(tmp_path, Rule(seeds=3, images=100, methods=("late", "early", "attention-fusion"))))
-    questions = all_questions(evidence)
+    questions = all_contrasts(evidence)
     alone, together = decide(questions[:1], QUICK, set()), decide(questions, QUICK, set())
     assert alone[0].crossed == pytest.approx(together[0].crossed)
 

@@ -317,3 +317,20 @@ def test_studies_and_trials_are_below_the_experiment(
     assert "ferfuse-made-tuning" in client.get_run(runs["parent"].info.run_id).data.tags["mlflow.note.content"]
     assert trial.info.end_time - trial.info.start_time == 1500
     shutil.rmtree(folder)
+
+
+def test_runs_that_are_set_aside_leave_the_views_and_come_back(
+    ledger: Ledger, report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(ledger.root, tmp_path / "made"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    description = json.loads((folder / "experiment.json").read_text())
+    found = []
+    for dropped in ([], ["attention-fusion"], []):
+        write_json(folder / "experiment.json", {**description, "dropped": dropped})
+        counts = synchronise(folder, report)
+        client = MlflowClient()
+        experiment = client.get_experiment_by_name("ferfuse demo synthetic")
+        runs = client.search_runs([experiment.experiment_id], "tags.`ferfuse.kind` = 'fusion'")
+        found.append((counts.written, [run.data.tags["ferfuse.part"] for run in runs]))
+    assert found == [(3, ["main"]), (0, ["aside"]), (0, ["main"])]

@@ -72,6 +72,17 @@ def test_what_cannot_be_used_is_refused(ledger: Ledger, tmp_path: Path) -> None:
         find_run(ledger, "nothing")
 
 
+def test_a_picture_that_cannot_be_read_is_one_line(ledger: Ledger, tmp_path: Path) -> None:
+    gather(ledger, find_run(ledger, run_id(ledger, "late")), (), tmp_path / "model")
+    predictor = Predictor(tmp_path / "model")
+    (tmp_path / "text.jpg").write_text("no picture")
+    faults = {"": "Is a directory", "none.jpg": "No such file", "text.jpg": "it is no image"}
+    for name, reason in faults.items():
+        with pytest.raises(UserError, match=rf"{tmp_path / name} cannot be read .*\({reason}.*; give") as caught:
+            predictor.probabilities([tmp_path / name])
+        assert "\n" not in str(caught.value)
+
+
 def test_the_best_run_is_best_on_validation_and_never_a_control(ledger: Ledger) -> None:
     best = best_run(ledger)
     scores = {}

@@ -16,11 +16,11 @@ from benchmark.reporting.figures.style import BLUE, GREEN, INK, MUTED, PAPER, RU
 from benchmark.reporting.wording import Values, counted, points
 
 FAMILIES = {
-    "primary": "Attention fusion against its baselines",
     "best-single": "Fusion against the better network alone",
     "further": "Further methods against simple fusion",
     "readings": "Readings of the attention against the default",
 }
+ASKED = ("primary", "paper")
 MARKS = {
     "better": (BLUE, "^", BLUE),
     "better on this test set": (BLUE, "^", PAPER),
@@ -52,9 +52,16 @@ class Block:
 
 
 def family_blocks(source: Source) -> list[Block]:
-    """Return the comparisons of the mean over pairs, family by family."""
+    """Return the comparisons of the mean over pairs: method by method those of the questions, then family by family."""
     rows = source.found["comparisons"]
-    blocks = []
+    asked = [row for row in rows if row["family"] in ASKED]
+    blocks = [
+        Block(
+            f"{source.title(method)} against its baselines",
+            [_line(source, row, source.title(row["baseline"])) for row in asked if row["method"] == method],
+        )
+        for method in dict.fromkeys(row["method"] for row in asked)
+    ]
     for family, heading in FAMILIES.items():
         own = [row for row in rows if row["family"] == family]
         if own:
@@ -63,7 +70,7 @@ def family_blocks(source: Source) -> list[Block]:
 
 
 def pair_blocks(source: Source) -> list[Block]:
-    """Return the primary comparisons pair by pair, baseline by baseline."""
+    """Return the first question's comparisons pair by pair, baseline by baseline."""
     rows = [row for row in source.found["comparisons"] if row["family"] == "per-pair"]
     return [
         Block(
@@ -91,11 +98,11 @@ def pair_forest_chart(source: Source) -> Chart:
     blocks = pair_blocks(source)
     if not blocks:
         raise LackingError(
-            "pair by pair takes attention fusion, a baseline of it and two pairs of networks; "
-            "`ferfuse reproduce --methods late attention-fusion`"
+            "pair by pair takes the method of the first question, a baseline of it and two pairs of networks; "
+            "`ferfuse reproduce --question METHOD --against NAME`"
         )
     caption = (
-        "The primary comparisons pair by pair: exploratory, under a correction of their own. "
+        "The first question's comparisons pair by pair: exploratory, under a correction of their own. "
         f"{_reading(source)} The verdict stands at the right."
     )
     return Chart(caption, _summary(blocks), _figure(blocks, source))
@@ -178,7 +185,7 @@ def _line(source: Source, row: Values, label: str) -> Line:
 def _label(source: Source, row: Values) -> str:
     """Return what the heading does not say of a comparison."""
     method, baseline = source.title(row["method"]), source.title(row["baseline"])
-    return {"primary": baseline, "best-single": method}.get(row["family"], wrapped(f"{method} – {baseline}", 58))
+    return method if row["family"] == "best-single" else wrapped(f"{method} – {baseline}", 58)
 
 
 def _drawn_parts(source: Source) -> bool:

@@ -24,7 +24,7 @@ from benchmark.reporting.figures.style import (
 from benchmark.reporting.wording import points
 
 LARGEST = 12
-FAMILIES = ("primary", "further", "readings")
+FAMILIES = ("primary", "paper", "further", "readings")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Pairing:
 
 
 def pairings(source: Source) -> list[Pairing]:
-    """Return the comparisons of one method with another, the primary ones first."""
+    """Return the comparisons of one method with another, those of the questions first."""
     rows = [row for family in FAMILIES for row in source.found["comparisons"] if row["family"] == family]
     return [
         Pairing(

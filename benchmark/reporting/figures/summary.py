@@ -1,4 +1,4 @@
-"""The figure that stands for a whole report: the primary differences, and what the order of the test images does.
+"""The figure that stands for a whole report: the first question, and what the order of the test images does.
 
 Drawn twice, for a wide and for a narrow screen. Every line is labelled where it stands, since a legend would have to be
 read on a telephone too.
@@ -52,7 +52,7 @@ def summary_charts(source: Source) -> dict[str, Chart]:
     shown = _readings(source)
     if shown:
         panels.append(_orders(shown))
-    caption = "Differences of attention fusion with their intervals, and accuracy by the order of the test images."
+    caption = f"{blocks[0].heading}: differences with their intervals, and accuracy by the order of the test images."
     wide, narrow = SUMMARIES
     return {
         wide: Chart(caption, caption, _side_by_side(panels, _about(source, 150))),
@@ -116,7 +116,7 @@ def _frame(axes: Axes, heights: tuple[float, float]) -> None:
 
 def _short(block: Block, source: Source) -> list[Line]:
     """Return the lines of a block, a baseline that is called after the method by what is different about it."""
-    method = source.title(source.found["primary_method"] or "")
+    method = source.title(source.found["questions"][0]["method"])
     return [replace(line, label=line.label.removeprefix(f"{method} ")) for line in block.lines]
 
 

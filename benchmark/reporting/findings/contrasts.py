@@ -15,7 +15,8 @@ import numpy as np
 
 from benchmark.ledger import Ledger, Record
 from benchmark.reporting.accuracy import SELECTION, in_order
-from benchmark.reporting.comparisons import PRIMARY, Protocol, basis_of, compare_seeds
+from benchmark.reporting.comparisons import Protocol, basis_of, compare_seeds
+from benchmark.reporting.printed import read_paper
 from benchmark.reporting.readings import FAMILY, ORDERS
 from benchmark.reporting.wording import Values, group_of, title_of
 from benchmark.statistics.verdicts import comparison_verdict
@@ -172,7 +173,7 @@ def _larger_networks(
         )
         for network in dict.fromkeys(single)
         for method in methods
-        if method == PRIMARY and all((method, group) in runs for group in own)
+        if method == read_paper().question.method and all((method, group) in runs for group in own)
     ]
 
 

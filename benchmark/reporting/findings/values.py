@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmark.config import Question
 from benchmark.ledger import Ledger
 from benchmark.reporting.findings.contrasts import (
     answered,
@@ -14,6 +15,7 @@ from benchmark.reporting.findings.contrasts import (
     reading_contrasts,
 )
 from benchmark.reporting.printed import read_paper
+from benchmark.reporting.questions import PAPER, papers_family
 from benchmark.reporting.significance import rounded
 from benchmark.reporting.wording import Values
 
@@ -40,7 +42,9 @@ def findings_of(ledger: Ledger, found: Values) -> Values:
 def claim_evidence(found: Values, claim_id: str) -> list[Values]:
     """Return the comparisons of `significance.json` that a claim of the paper rests on."""
     test = next(claim["test"] for claim in read_paper().claims if claim["id"] == claim_id)
-    rows = [row for row in found["comparisons"] if (row["family"], row["method"]) == (test["family"], test["method"])]
+    asked = [Question(**question) for question in found["questions"]]
+    family = papers_family(asked) if test["family"] == PAPER else test["family"]
+    rows = [row for row in found["comparisons"] if (row["family"], row["method"]) == (family, test["method"])]
     if test["family"] == "best-pair":
         return rows
     return [row for row in rows if row["baseline"] in test["baselines"]]

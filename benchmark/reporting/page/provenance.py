@@ -23,6 +23,7 @@ def provenance(ledger: Ledger) -> list[Line]:
         ("Profile", known["settings"]["profile"]),
         ("Runs", _runs(ledger)),
         ("Begun", known.get("created", "")),
+        ("Plug-ins", _listed({name: plugin["digest"] for name, plugin in known.get("plugins", {}).items()})),
         ("Versions", _listed(known.get("versions", {}))),
         (
             "Commit",
