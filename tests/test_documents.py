@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.ledger import load_ledger
-from benchmark.packing import publish
+from benchmark.ledger.packing import publish
 from benchmark.reporting.findings.measured import MARKED as FIGURES
 from benchmark.reporting.findings.measured import read_measured
 from benchmark.reporting.findings.write import MARKED, write_findings

@@ -221,7 +221,7 @@ def export(
 
     Example: ferfuse export --experiment demo-raf-db --name reference/mine --title "faces of our clinic"
     """
-    from benchmark.packing import publish
+    from benchmark.ledger.packing import publish
 
     source = experiment or experiment_name(profile, dataset, data_root)
     packed = name or f"reference/{source}"

@@ -18,7 +18,7 @@ from benchmark.engine.outcomes import Failed, Request
 from benchmark.engine.overview import summary
 from benchmark.engine.work import work
 from benchmark.ledger import load_ledger, read_experiment, read_failure
-from benchmark.packing import publish
+from benchmark.ledger.packing import publish
 from benchmark.reporting.report import make_table
 from benchmark.reporting.significance import make_significance
 from benchmark.trained import gather

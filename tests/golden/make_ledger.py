@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.ledger import Record, load_ledger, write_json, write_run
-from benchmark.packing import pack_ledger
+from benchmark.ledger.packing import pack_ledger
 from benchmark.statistics.metrics import all_metrics
 from tests.conftest import make_record, write_ledger
 

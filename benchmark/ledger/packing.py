@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import UserError
-from benchmark.ledger import Ledger, Record, as_json, whole_file, write_json, write_text
+from benchmark.ledger.files import as_json, whole_file, write_json, write_text
+from benchmark.ledger.format import Record
+from benchmark.ledger.reading import Ledger
 
 DATA_ROOT = "DATA_ROOT"
 PLACES = ("--results-dir", "--reports-dir", "--data-dir")  # where files lie changes no number

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from benchmark.ledger import load_ledger, write_json
-from benchmark.packing import public_command, publish, without_paths
+from benchmark.ledger.packing import public_command, publish, without_paths
 from tests.conftest import make_record, write_ledger
 
 COMMAND = [sys.executable, "-c", "from benchmark.cli import main; main()"]

@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.config import UserError
 from benchmark.ledger import is_finished, load_ledger, read_record, run_folder, write_json, write_run
-from benchmark.packing import pack_ledger
+from benchmark.ledger.packing import pack_ledger
 from tests.conftest import make_predictions, make_record, write_ledger
 
 
