@@ -147,6 +147,24 @@ class Question(_Section):
         return self
 
 
+class StatisticsSettings(_Section):
+    """What is decided before any number is looked at, kept in `experiment.json` when it is made.
+
+    `looks` are the numbers of seeds at which verdicts are given (empty: the experiment's seeds), `margin` the largest
+    difference, in percentage points, that counts as none.
+    """
+
+    looks: list[Annotated[int, Field(ge=3)]] = []
+    margin: Annotated[float, Field(gt=0)] = 0.5
+
+    @field_validator("looks")
+    @classmethod
+    def _ascending(cls, looks: list[int]) -> list[int]:
+        if looks != sorted(set(looks)):
+            raise ValueError("list looks in ascending order, each once, such as [5, 10, 20]")
+        return looks
+
+
 class Settings(_Section):
     """Everything that a profile says; see `profiles/*.yaml`.
 
@@ -175,6 +193,7 @@ class Settings(_Section):
     with_arms: list[str] = []
     tuned: dict[str, TunedValues] = {}
     questions: list[Question] = []
+    statistics: StatisticsSettings = StatisticsSettings()
 
     @field_validator("backbones", "methods")
     @classmethod

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmark.analysis.comparisons import PROTOCOL
+from benchmark.analysis.paper import read_paper
 from benchmark.audit.batch_dependence import TOLERANCE
 from benchmark.config import load_config
 from benchmark.ledger import Ledger
-from benchmark.reporting.comparisons import PROTOCOL
-from benchmark.reporting.findings.measured import MARKED as FIGURES
-from benchmark.reporting.findings.write import MARKED
 from benchmark.reporting.page.provenance import provenance
-from benchmark.reporting.printed import read_paper
+from tools.findings.measured import MARKED as FIGURES
+from tools.findings.write import MARKED
 
 NUMBER = re.compile(r"(?<![\w.#])[+\-−]?\d+(?:[.,]\d+)*(?!\w)")
 NO_PROSE = (

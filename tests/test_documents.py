@@ -10,12 +10,12 @@ import pytest
 
 from benchmark.ledger import load_ledger
 from benchmark.ledger.packing import publish
-from benchmark.reporting.findings.measured import MARKED as FIGURES
-from benchmark.reporting.findings.measured import read_measured
-from benchmark.reporting.findings.write import MARKED, write_findings
 from benchmark.reporting.page.write import write_page
 from benchmark.reporting.report import write_report
 from tests.documents import ledgers_numbers, numbers, papers_numbers, protocols_numbers, unfounded, written_by_hand
+from tools.findings.measured import MARKED as FIGURES
+from tools.findings.measured import read_measured
+from tools.findings.write import MARKED, write_findings
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden" / "ledger"

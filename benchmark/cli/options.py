@@ -34,7 +34,6 @@ Questions = Annotated[list[str] | None, typer.Option("--question", help="Methods
 Against = Annotated[list[str] | None, typer.Option(help="Their baselines; the run's built-in methods when left out.")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", help="Any setting of the profile, as name=value.")]
 Arms = Annotated[list[str] | None, typer.Option(help="Further sets of runs of the profile: readings, controls.")]
-Margin = Annotated[float, typer.Option(min=0.01, help="Largest difference, in percentage points, that counts as none.")]
 TableFormat = Annotated[str | None, typer.Option("--format", help="markdown, latex, csv or json.")]
 ColumnList = Annotated[str | None, typer.Option("--columns", help="Their keys, separated by commas.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

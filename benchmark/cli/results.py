@@ -1,4 +1,4 @@
-"""Commands that read a ledger: table, compare, report, findings, power, audit, export."""
+"""Commands that read a ledger: table, compare, report, power, audit, export."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from benchmark.cli.options import (
     DataRoot,
     Dataset,
     Experiment,
-    Margin,
     Methods,
     Plugins,
     Profile,
@@ -93,7 +92,6 @@ def report(
     ledger: Annotated[Path | None, typer.Option(help="Folder of a ledger, instead of an experiment's name.")] = None,
     results_dir: ResultsDir = Path("results"),
     reports_dir: ReportsDir = Path("reports"),
-    margin: Margin = 0.5,
     pdf: Annotated[bool, typer.Option("--pdf", help="Set all of it as report.pdf too; needs pdflatex.")] = False,
 ) -> None:
     """Write all tables of an experiment (Markdown, LaTeX, CSV, JSON), every verdict, the figures, and the page.
@@ -105,29 +103,11 @@ def report(
 
     folder = ledger or experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root))
     loaded = load_ledger(folder)
-    for path in [*write_report(loaded, reports_dir, margin), *write_page(loaded, reports_dir)]:
+    for path in [*write_report(loaded, reports_dir), *write_page(loaded, reports_dir)]:
         typer.echo(f"wrote {path}")
     typer.echo(refresh_verdicts(loaded, reports_dir))
     if pdf:
         typer.echo(f"wrote {write_document(loaded, reports_dir)}")
-
-
-@app.command()
-def findings(
-    experiment: Annotated[str, typer.Option(help="Name of a packed ledger, such as reference/open-faces.")],
-    results_dir: ResultsDir = Path("results"),
-    reports_dir: ReportsDir = Path("reports"),
-    root: Annotated[Path, typer.Option(help="Holds README.md and docs/.")] = Path("."),
-) -> None:
-    """Write docs/findings.md and README's first screen from a published ledger whose report is written.
-
-    Measured times come from RESULTS_DIR/reference/measured.json. Example: ferfuse findings --experiment reference/demo
-    """
-    from benchmark.reporting.findings.write import write_findings
-
-    ledger = load_ledger(experiment_folder(results_dir, experiment))
-    for path in write_findings(ledger, results_dir, reports_dir, root):
-        typer.echo(f"wrote {path}")
 
 
 @app.command()
@@ -137,21 +117,22 @@ def power(
     data_root: DataRoot = None,
     experiment: Experiment = None,
     results_dir: ResultsDir = Path("results"),
-    margin: Margin = 0.5,
     as_json: AsJson = False,
 ) -> None:
-    """Tell which difference each comparison could have shown by now, and how many more seeds the open ones need.
+    """Tell which difference each comparison could have shown by now, and what would bring a verdict on the open ones.
 
     Example: ferfuse power --experiment demo
     """
-    from benchmark.reporting.comparisons import Protocol
-    from benchmark.reporting.pages import power_rows
+    from benchmark.reporting.pages import look_rows, look_sentence, power_rows
     from benchmark.reporting.significance import make_significance
 
     ledger = load_ledger(experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root)))
-    found = make_significance(ledger, Protocol(margin=margin))
-    rows = power_rows(found)
-    typer.echo(json.dumps(rows, indent=1) if as_json else columns(rows))
+    found = make_significance(ledger)
+    rows, chances = power_rows(found), look_rows(found)
+    if as_json:
+        typer.echo(json.dumps({"comparisons": rows, "looks": chances}, indent=1))
+        return
+    typer.echo(f"{columns(rows)}\n\n{look_sentence(found)}\n\n{columns(chances)}")
 
 
 @app.command()

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.config import Settings, UserError, base_name, nearest, restore_settings
+from benchmark.config import Settings, StatisticsSettings, UserError, base_name, nearest, restore_settings
 from benchmark.data.gate import describe_data
 from benchmark.data.manifest import Manifest
 from benchmark.data.store import stored_size
@@ -27,6 +27,7 @@ from benchmark.plugins import all_digests, loaded_sources, remembered_plugins
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("backbones", "fusion_methods", "benchmark/training", "benchmark/data", "benchmark/plan.py")
+FEWEST_SEEDS = 3  # below which no verdict is given
 REPORTED_VERSIONS = ("ferfuse", "torch", "torchvision", "numpy", "scikit-learn", "mlflow")
 
 
@@ -73,6 +74,7 @@ def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, 
             settings[name] = _joined(earlier["settings"][name], settings[name])
         settings["seeds"] = max(settings["seeds"], earlier["settings"]["seeds"])
     settings["questions"] = _questions(request, earlier, main["methods"])
+    settings["statistics"] = _planned(request.settings, earlier)
     content = manifest.content_digest(request.data_dir / "store")
     every = np.ones(len(manifest), bool)  # without a test set of its own each image is tested on once
     parts = {"train": ~manifest.is_test, "test": manifest.is_test if manifest.is_test.any() else every}
@@ -155,6 +157,30 @@ def _questions(request: Request, earlier: dict[str, Any] | None, methods: list[s
             raise UserError(f"the question names {name}, which is not run; {nearest(str(name), methods)} (--methods)")
     before: list[dict[str, Any]] = (earlier or {"settings": {}})["settings"].get("questions", [])
     return asked or before
+
+
+def _planned(settings: Settings, earlier: dict[str, Any] | None) -> dict[str, Any]:
+    """Return looks and margin as they were planned when the experiment was made; its seeds where no looks are given.
+
+    An experiment of fewer than three seeds has no verdict yet, and is planned when it gets more.
+
+    Raises:
+        UserError: others are asked for than were planned.
+    """
+    asked, default = settings.statistics, StatisticsSettings()
+    before = (earlier or {"settings": {}})["settings"]
+    kept = before.get("statistics", {"looks": [before["seeds"]]} if earlier else {})
+    kept = {} if before.get("seeds", 0) < FEWEST_SEEDS else {**default.model_dump(), **kept}
+    if not kept:
+        looks = asked.looks or [settings.seeds] * (settings.seeds >= FEWEST_SEEDS)
+        return {"looks": looks, "margin": asked.margin}
+    for name in ("looks", "margin"):
+        if getattr(asked, name) not in (kept[name], getattr(default, name)):
+            raise UserError(
+                f"this experiment was planned with statistics.{name}={kept[name]}, before its results "
+                "were known; choose another --experiment NAME for another plan"
+            )
+    return dict(kept)
 
 
 def commit() -> dict[str, Any] | None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
-from typing import Any
 
+from benchmark.analysis.facts import (
+    SELECTION,
+    batch_dependent_methods,
+    in_order,
+    is_comparable,
+    is_tuned,
+    test_share,
+)
+from benchmark.analysis.missing import missing_runs
+from benchmark.analysis.paper import read_paper
+from benchmark.config import base_name
 from benchmark.ledger import Ledger, Record
-from benchmark.reporting.missing import method_notes
-from benchmark.reporting.printed import read_paper
 from benchmark.reporting.tables import (
     BATCH,
     OTHER_DATA,
@@ -22,11 +29,9 @@ from benchmark.reporting.tables import (
     number_cell,
     spread_cell,
 )
+from benchmark.reporting.wording import missing_text
 from benchmark.statistics.overlap import stretch
-from benchmark.statistics.quantile import t_quantile
 
-SELECTION = "validation_selected"
-PAPER_METHODS = ("late", "early", "joint", "attention-fusion", "attention-fusion-without-local")
 SPREAD_NOTE = "± is the sample standard deviation over n seeds (ddof = 1), not an interval."
 INTERVAL_NOTE = "The 95 % interval is that of the mean over seeds, by Student's t, and about this test set alone."
 PARTS_INTERVAL_NOTE = (
@@ -138,7 +143,7 @@ def fusion_rows(ledger: Ledger) -> list[Row]:
     for record in ledger.of_kind("fusion"):
         if record.method in main["methods"] and record.backbones in main["groups"]:
             found.setdefault((str(record.method), tuple(record.backbones)), []).append(record)
-    methods = in_order(dict.fromkeys(method for method, _ in found), [*PAPER_METHODS, *main["methods"]])
+    methods = in_order(dict.fromkeys(method for method, _ in found), [*paper.methods, *main["methods"]])
     groups = in_order(dict.fromkeys(group for _, group in found), paper.pairs, key=frozenset)
     return [
         _row(found[method, group], paper.fusion.get((method, frozenset(group))), method in dependent)
@@ -146,28 +151,6 @@ def fusion_rows(ledger: Ledger) -> list[Row]:
         for group in groups
         if (method, group) in found
     ]
-
-
-def batch_dependent_methods(ledger: Ledger) -> set[str]:
-    """Return the methods that declare a dependence on their batch, or that the audit found to have one."""
-    declared = {str(record.method) for record in ledger.of_kind("fusion") if record.batch_dependent}
-    return declared | {finding["method"] for finding in ledger.audit if finding["verdict"].startswith("depends")}
-
-
-def in_order(items: Any, first: Sequence[Any], key: Callable[[Any], Any] = lambda item: item) -> list[Any]:
-    """Return items in the order of `first`, those it does not hold after them as they come."""
-    rank: dict[Any, int] = {}
-    for position, item in enumerate(first):
-        rank.setdefault(item, position)
-    return sorted(items, key=lambda item: rank.get(key(item), len(rank)))
-
-
-def percent_by_seed(seeds: Sequence[int], fractions: Sequence[float]) -> list[float]:
-    """Return, for each seed in order, the mean in percent of the fractions that belong to it."""
-    found: dict[int, list[float]] = {}
-    for seed, value in zip(seeds, fractions, strict=True):
-        found.setdefault(seed, []).append(100 * value)
-    return [statistics.fmean(values) for _, values in sorted(found.items())]
 
 
 def title_line(what: str, ledger: Ledger, rows: Sequence[Row]) -> str:
@@ -186,26 +169,10 @@ def title_line(what: str, ledger: Ledger, rows: Sequence[Row]) -> str:
     )
 
 
-def test_share(ledger: Ledger) -> float:
-    """Return the share of images in a seed's own test part, 0 where all seeds test on the same images."""
-    data = ledger.experiment["settings"].get("data", {})
-    return 1 / data["test_folds"] if data.get("split", "official") != "official" else 0.0
-
-
-def is_tuned(ledger: Ledger) -> bool:
-    """Tell whether settings of single methods or backbones were chosen by tuning."""
-    return bool(ledger.experiment["settings"].get("tuned"))
-
-
 def data_name(ledger: Ledger) -> str:
     """Return the data set's title, with a warning where its images are drawn."""
     data = ledger.experiment["dataset"]
     return f"{data['title']} (SYNTHETIC, drawn images)" if data["synthetic"] else str(data["title"])
-
-
-def is_comparable(ledger: Ledger) -> bool:
-    """Tell whether the paper's numbers are about the same data."""
-    return bool(ledger.experiment["dataset"]["name"] == read_paper().dataset)
 
 
 def _row(records: Sequence[Record], printed: str | None, batch_dependent: bool = False) -> Row:
@@ -246,10 +213,12 @@ def _numbers(row: Row, ledger: Ledger) -> list[Cell]:
 
 def _interval_cell(percent: Sequence[float], test_share: float) -> Cell:
     """Return the part of the mean's 95 % t interval over seeds that accuracies can have, empty for one seed."""
+    from scipy.special import stdtrit
+
     mean, sd = mean_and_sd(percent)
     if sd is None:
         return Cell("", (None, None))
-    reach = t_quantile(0.975, len(percent) - 1) * sd / sqrt(len(percent)) * stretch(len(percent), test_share)
+    reach = float(stdtrit(len(percent) - 1, 0.975)) * sd / sqrt(len(percent)) * stretch(len(percent), test_share)
     low, high = round(max(0.0, mean - reach), 9), round(min(100.0, mean + reach), 9)  # beyond, processors differ
     return Cell(f"[{low:.2f}, {high:.2f}]", (low, high))
 
@@ -283,4 +252,19 @@ def data_notes(ledger: Ledger) -> list[str]:
             "Learnt from the distribution of each image's votes (data.labels=votes); selected and tested by the "
             "majority's class."
         )
+    return notes
+
+
+def method_notes(ledger: Ledger) -> list[str]:
+    """Say which methods lack runs, and which version of a plug-in is shown where there are others."""
+    methods = ledger.experiment["main"]["methods"]
+    missing = missing_runs(ledger, methods)
+    notes = [f"Left out of every comparison: {missing_text(missing)}; 'ferfuse status' says why."] if missing else []
+    plugins = ledger.experiment.get("plugins", {})
+    for name in dict.fromkeys(map(base_name, methods)):
+        if earlier := ledger.earlier_versions(name):
+            notes.append(
+                f"{name} is version {plugins[name]['digest']} of its plug-in; not shown, and tested on these images: "
+                f"{', '.join(sorted(earlier))}."
+            )
     return notes

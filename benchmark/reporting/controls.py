@@ -7,26 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from benchmark.analysis.facts import SELECTION, batch_dependent_methods, in_order
+from benchmark.analysis.paper import read_paper
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, Record
-from benchmark.reporting.accuracy import (
-    SELECTION,
-    SPREAD_NOTE,
-    batch_dependent_methods,
-    data_name,
-    data_notes,
-    in_order,
-)
-from benchmark.reporting.printed import read_paper
+from benchmark.reporting.accuracy import SPREAD_NOTE, data_name, data_notes
 from benchmark.reporting.tables import Cell, Column, Table, name_cell, number_cell, spread_cell, spread_column
 
-METHODS = {
-    "late": "Late",
-    "early": "Early",
-    "attention-fusion": "Attention",
-    "early:partner=shuffled": "Early, shuffled",
-    "attention-fusion:partner=shuffled": "Attention, shuffled",
-}
 Branch = tuple[np.ndarray, np.ndarray]
 
 
@@ -40,7 +27,8 @@ def control_table(ledger: Ledger) -> Table:
     if not groups:
         raise UserError(f"experiment '{ledger.name}' has no pair of backbones to compare with its controls")
     dependent = batch_dependent_methods(ledger)
-    methods = [m for m in METHODS if m not in dependent and any(r.method == m for r in ledger.records)]
+    titles = read_paper().controls
+    methods = [m for m in titles if m not in dependent and any(r.method == m for r in ledger.records)]
     branches = {(r.backbones[0], r.seed): _branch(ledger, r) for r in ledger.of_kind("backbone")}
     ordered = in_order(groups, read_paper().pairs, key=frozenset)
     body = [_pair_cells(ledger, group, methods, branches) for group in ordered]
@@ -64,7 +52,7 @@ def control_table(ledger: Ledger) -> Table:
         Column("networks", "Networks", ("backbones", "networks"), kind="name"),
         Column("parameters", "Size (M)"),
         spread_column("best_single", "Best single"),
-        *(spread_column(method, METHODS[method]) for method in methods),
+        *(spread_column(method, titles[method]) for method in methods),
         spread_column("oracle", "Oracle"),
         Column("disagree", "Disagree"),
         Column("overlap", "Overlap"),
@@ -86,12 +74,12 @@ def _pair_cells(
         any_wrong = float(np.mean(~(right[0] & right[1])))
         overlap.append(100 * float(np.mean(~right[0] & ~right[1])) / any_wrong if any_wrong else 0.0)
     cells = [_accuracy_cell([r for r in records if r.method == method]) for method in methods]
-    attention = [record for record in records if record.method == "attention-fusion"] or records
+    asked = [record for record in records if record.method == read_paper().question.method] or records
     return [
         name_cell(
             " + ".join(records[0].titles["backbones"]), " + ".join(group), " + ".join(records[0].titles["backbones"])
         ),
-        _size_cell(attention[0]),
+        _size_cell(asked[0]),
         spread_cell(singles),
         *cells,
         spread_cell(either),

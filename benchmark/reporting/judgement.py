@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from benchmark.reporting.tables import TIED, Cell, Table, name_cell
+from benchmark.reporting.tables import Cell, Table, name_cell
 from benchmark.reporting.wording import Values, counted, listed, title_of
 
 FAMILY_OF = {1: "backbones", 2: "per_pair"}
@@ -17,7 +17,7 @@ class Family:
 
     Attributes:
         compared: names of the arms; whatever depends on the batch is not among them.
-        tops: by group, empty for all of Table 1: the highest arm and those that are not told apart from it.
+        tops: by group, empty for all of Table 1: the highest arm and those that do not differ significantly from it.
     """
 
     compared: list[str]
@@ -26,7 +26,7 @@ class Family:
 
     @property
     def decides(self) -> bool:
-        """Whether anything at all is told apart from the highest."""
+        """Whether anything differs significantly from the highest."""
         return any(len(top) < len(self.compared) for top in self.tops.values())
 
     def standing(self, name: str, group: frozenset[str]) -> str | None:
@@ -40,7 +40,7 @@ class Family:
 
 
 def with_verdicts(table: Table, found: Values | None) -> Table:
-    """Return Table 1 or 2 with the verdict on each printed number, the best in bold, and what ties with it marked.
+    """Return Table 1 or 2 with the verdict on each printed number, the best in bold.
 
     Args:
         found: what `significance.json` holds of the same ledger; None leaves the table as it is, and says so.
@@ -77,8 +77,7 @@ def _printed_verdicts(found: Values, number: int) -> dict[tuple[str, frozenset[s
 
 def _with_standing(cell: Cell, standing: str | None) -> Cell:
     mean, sd, _, depends = cell.values
-    marks = (*cell.marks, *[TIED] * (standing == "tied"))
-    return replace(cell, values=(mean, sd, standing, depends), marks=marks, is_best=standing == "best")
+    return replace(cell, values=(mean, sd, standing, depends), is_best=standing == "best")
 
 
 def _printed_cell(verdict: str | None) -> Cell:
@@ -92,14 +91,14 @@ def _notes(found: Values, family: Family, number: int) -> list[str]:
     if family.comparisons == 0:
         return []
     test = (
-        f"paired t tests over {counted(found['n_seeds'], 'seed')}, Holm over "
-        f"{counted(family.comparisons, 'comparison')} at level {found['protocol']['alpha']:g}"
+        f"paired t tests over {counted(found['looks']['current'], 'seed')}, Holm over "
+        f"{counted(family.comparisons, 'comparison')} at level {found['looks']['alpha']:g}"
     )
     beside = "every other method on the same networks" if number == 2 else "every other backbone"
     notes = [
-        f"Bold is above {beside}; {TIED} marks the highest and what is not told apart from it: {test}."
-        if family.decides
-        else f"The highest is not told apart from any other: {test}."
+        f"Bold is significantly above {beside}: {test}."
+        if any(len(top) == 1 for top in family.tops.values())
+        else f"None is significantly above {beside}: {test}."
     ]
     if number == 2 and len(found["pairs"]) > 1:
         notes.append(_overall(found))
@@ -112,9 +111,8 @@ def _overall(found: Values) -> str:
     """Say which method leads on the mean over pairs."""
     family = found["standings"]["methods"]
     top, compared = family["groups"][0]["top"], family["compared"]
-    holm = f"Holm over {counted(family['comparisons'], 'comparison')}"
     titles = [title_of(found, name) for name in top]
     if len(top) == 1:
-        return f"On the mean over pairs {titles[0]} is above every other method ({holm})."
+        return f"On the mean over pairs {titles[0]} is significantly above every other method."
     others = "any other method" if len(top) == len(compared) else listed(titles[1:])
-    return f"On the mean over pairs {titles[0]} is highest, and not told apart from {others} ({holm})."
+    return f"On the mean over pairs {titles[0]} is highest, with no significant difference from {others}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from benchmark.reporting.formats import escape_markdown, to_markdown
@@ -22,6 +22,9 @@ from benchmark.reporting.wording import (
     signed_interval,
     title_of,
 )
+from benchmark.statistics.looks import looks
+from benchmark.statistics.power import t_test_power
+from benchmark.statistics.verdicts import EQUAL, WITHIN
 
 FLAG_NOTE = (
     "† Predictions depend on the batch: the difference is not a property of single images and is never the best."
@@ -40,14 +43,13 @@ def about_sentences(found: Values) -> list[str]:
     about = (
         f"Experiment {found['experiment']}, profile {found['profile']}: {data_text(found)}, {found['n_images']} test "
         f"images, {counted(len(found['pairs']), 'pair')}, {counted(found['n_seeds'], 'seed')}, epoch selected on "
-        f"validation. Level {alpha:g}; differences within ±{margin:g} points count as none. The unit is the seed; "
-        + _other_images(found)
+        f"validation. Level {alpha:g} over all looks; differences within ±{margin:g} points count as none. The unit is "
+        f"the seed; {_other_images(found)} {look_sentence(found)}"
     )
     compared = (
         "Data and test images are those of the paper: its numbers are compared with these."
         if found["same_data_as_paper"]
-        else "Absolute numbers are compared on RAF-DB only, and these are other data: of the paper's claims the "
-        "direction alone is tested."
+        else "These are other data than the paper's: its claims are tested on them, its printed numbers are not."
     )
     return list(filter(None, [about, compared, _ranking(found)]))
 
@@ -98,11 +100,20 @@ def _ranking(found: Values) -> str:
 def _other_images(found: Values) -> str:
     share = found["protocol"].get("test_share")
     if share is None:
-        return '"better" also holds on other images, by a crossed bootstrap over seeds and images.'
+        return '"better" also holds on other images, by an interval over seeds and images.'
     return (
         f"every seed tests on its own part, {100 * share:.3g} % of the images, and the parts' training images overlap: "
         "t tests and intervals are corrected for that (Nadeau and Bengio 2003), which also speaks for other images."
     )
+
+
+def look_sentence(found: Values) -> str:
+    """Say at how many seeds verdicts are given, and what the next look is."""
+    at = found["looks"]
+    if not at["reached"]:
+        return f"Verdicts are given from {counted(at['current'], 'seed')} on, as planned."
+    beyond = f"; {found['n_seeds']} are there" if found["n_seeds"] > at["current"] else ""
+    return f"Verdicts are those of {counted(at['current'], 'seed')}{beyond}; the next look is at {at['next']}."
 
 
 def _family_table(found: Values, family: str, title: str) -> Table | None:
@@ -117,22 +128,18 @@ def _family_table(found: Values, family: str, title: str) -> Table | None:
             title_of(found, row["baseline"]),
             *([group_of(found, row["pair"])] if with_pair else []),
             points(row["difference"]),
-            signed_interval(row["t_ci"]),
-            *([signed_interval(row["crossed_ci"])] if with_images else []),
-            p_value(row["p_holm"]),
-            p_value(row["p_sign_flip"]) if row["p_sign_flip"] is not None else "refused",
-            p_value(row["tost_p"]),
+            signed_interval(row["seeds_interval"]),
+            *([signed_interval(row["images_interval"])] if with_images else []),
+            p_value(row["p_adjusted"]),
             percent(row["relative_error_reduction"]),
             row["verdict"],
         ]
         for row in rows
     ]
-    header = ["Method", "Baseline", *(["Pair"] if with_pair else []), "Difference (points)", "95 % t interval"]
+    header = ["Method", "Baseline", *(["Pair"] if with_pair else []), "Difference (points)", "Over seeds"]
     header += [
-        *(["95 % seeds × images"] if with_images else []),
-        "p (Holm)",
-        "p (sign flip)",
-        "p (equal)",
+        *(["Seeds × images"] if with_images else []),
+        "p (adjusted)",
         "Errors removed (%)",
         "Verdict",
     ]
@@ -141,11 +148,14 @@ def _family_table(found: Values, family: str, title: str) -> Table | None:
 
 def _family_notes(found: Values, rows: list[Values]) -> list[str]:
     size, seeds = rows[0]["family_size"], rows[0]["n_seeds"]
+    alpha = found["looks"]["alpha"]
     notes = [
-        f"Paired t test over {counted(seeds, 'seed')}, Holm over {counted(size, 'comparison')}; intervals stand alone."
+        f"Paired over {counted(seeds, 'seed')}; both intervals hold for {counted(size, 'comparison')} together, at "
+        f"{100 * (1 - alpha):g} % for this look, and the verdict is read off them. p is that of the t test times "
+        f"{size}, decided at {alpha:g}."
     ]
-    if rows[0]["sign_flip_refused"]:
-        notes.append(f"{rows[0]['sign_flip_refused'][0].upper()}{rows[0]['sign_flip_refused'][1:]}.")
+    if any(row["verdict"].startswith(EQUAL) or row["verdict"].endswith(WITHIN) for row in rows):
+        notes.append(f"Where the difference is inside the margin, its intervals hold at {100 * (1 - 2 * alpha):g} %.")
     test = found["interaction"]
     if rows[0]["family"] == "per-pair" and test:
         outcome = test["refused"] or f"p = {p_value(test['p_value'])}, method labels permuted within a seed"
@@ -159,14 +169,14 @@ def _claim_table(found: Values) -> Table:
     body = [
         [
             row["statement"],
-            row["verdict"] + ("" if row["size_tested"] or row["size"] is None else " (direction alone)"),
+            row["verdict"],
             ", ".join(group_of(found, name.split(" + ")) for name in row["not_run"]),
         ]
         for row in found["claims"]
     ]
     notes = [
-        "Supported: every comparison is significant in the claim's direction, and its size, where it has one, is "
-        "inside every t interval. Contradicted: significant in the other direction, or the size is excluded."
+        "Shown: every interval begins above zero, and at the claimed size where the claim has one. Excluded: some "
+        "interval ends below that. Possible: neither."
     ]
     return text_table("The paper's claims", ["Claim", "Verdict", "Not run"], body, notes, names=3)
 
@@ -189,8 +199,9 @@ def _printed_table(found: Values) -> Table:
     notes = [
         "Wilson: 95 % interval of the printed number for the noise of 3068 test images. As k/3068: whether some whole "
         "number of right images prints as it.",
-        "Ours: mean over seeds; one more run falls inside the interval beside it in 95 of 100 cases. Fewer than 5 "
-        "seeds are inconclusive. The verdicts are not corrected for their number.",
+        "Ours: mean over seeds; one more run falls inside the interval beside it in 95 of 100 cases. Reproduced: the "
+        f"printed number lies in an interval of at most ±{2 * found['protocol']['margin']:g} points; compatible: in a "
+        "wider one. The verdicts are not corrected for their number.",
     ]
     header = ["Where", "Method", "Networks", "Printed (%)", "Wilson (%)", "As k/3068", "Ours (%)", "One run (%)"]
     return text_table("The paper's printed numbers", [*header, "Verdict"], body, notes, names=3)
@@ -198,7 +209,7 @@ def _printed_table(found: Values) -> Table:
 
 def _closing_table(found: Values) -> Table | None:
     """What closes the gap: printed numbers that are not reproduced, under other rules and readings."""
-    open_rows = [row for row in found["printed"] if row["verdict"] == "not reproduced"]
+    open_rows = [row for row in found["printed"] if row["verdict"] == "not compatible"]
     body = [
         [
             f"{row['printed']} {title_of(found, row['method']) if row['method'] else 'alone'}",
@@ -242,47 +253,85 @@ def _choices_table(found: Values) -> Table | None:
 
 
 def power_rows(found: Values) -> list[Values]:
-    """Return what could be detected, and what open comparisons need; the exploratory family is left out."""
-    shown = (
-        "family",
-        "method",
-        "baseline",
-        "n_seeds",
-        "difference",
-        "sd",
-        "detectable_difference",
-        "more_seeds",
-        "verdict",
-    )
+    """Return what could be detected, and what open comparisons need; the exploratory families are left out."""
+    shown = ("family", "method", "baseline", "n_seeds", "difference", "sd", "detectable_difference", "verdict")
     families = ("primary", "paper", "best-single", "further", "readings")
-    return [{name: row[name] for name in shown} for row in found["comparisons"] if row["family"] in families]
+    return [
+        {**{name: row[name] for name in shown}, "advice": advice_text(found, row)}
+        for row in found["comparisons"]
+        if row["family"] in families
+    ]
+
+
+def look_rows(found: Values) -> list[Values]:
+    """Return, for the widest spread among the first question's comparisons, what each number of seeds would show."""
+    rows = [row for row in found["comparisons"] if row["family"] == "primary" and row["sd"] is not None]
+    if not rows:
+        return []
+    sd = max(row["sd"] for row in rows)
+    return planned_chances(found["looks"]["planned"], sd, rows[0]["family_size"])
+
+
+def planned_chances(plan: Sequence[int], sd: float, comparisons: int) -> list[Values]:
+    """Return the chance to read "better on this test set" for gains of 0.5, 1, 2 and 4 points, by number of seeds.
+
+    Args:
+        plan: planned looks; the numbers of seeds are theirs, or 5, 10 and 20 with one look each.
+        sd: standard deviation over seeds of the difference, in points.
+        comparisons: those that share the level.
+    """
+    counts = list(plan) if len(plan) > 1 else sorted({*plan, 5, 10, 20})
+    rows = []
+    for n_seeds in (count for count in counts if count > 2):
+        look = looks(plan if len(plan) > 1 else (n_seeds,), n_seeds).current
+        chances = {
+            f"+{size:g}": t_test_power(size, sd, n_seeds, look.alpha / comparisons) for size in (0.5, 1.0, 2.0, 4.0)
+        }
+        rows.append({"seeds": n_seeds, **chances})
+    return rows
 
 
 def _power_table(found: Values) -> Table | None:
+    rows = [row for row in found["comparisons"] if row["family"] in ("primary", "paper", "best-single", "further")]
     body = [
         [
             title_of(found, row["method"]),
             title_of(found, row["baseline"]),
             number(row["sd"]),
+            "/".join(f"{100 * share:.0f}" for share in row["noise"].values())
+            if row["noise"]["seeds"] is not None
+            else "",
             number(row["detectable_difference"]),
-            row["verdict"],
-            needed_text(row),
+            number(row["chance_above"]),
+            number(row["chance_gain"]),
+            advice_text(found, row),
         ]
-        for row in power_rows(found)
+        for row in rows
     ]
+    margin = found["protocol"]["margin"]
     notes = [
-        "Detectable: the true difference that these seeds show in 80 of 100 cases, at the level divided by the size "
-        "of the family. More seeds: for a verdict with that chance if the observed difference is true; no promise.",
+        "Noise: shares (%) of seeds, test images and the rest in the variance of the difference; the training images "
+        "are the same for all seeds, and what others would do is not in it. Detectable: the true difference that these "
+        "seeds show in 80 of 100 cases.",
+        f"On a new seed: the chance that the method is above the baseline, and above it by {margin:g} points.",
+        "Advice: for a difference as large as observed, with 80 % power; from 5 seeds on, outside the margin only.",
     ]
-    header = ["Method", "Baseline", "Spread over seeds", "Detectable (points)", "Verdict", "More seeds"]
-    return text_table("What could be detected", header, body, notes, names=2) if body else None
+    header = ["Method", "Baseline", "Spread over seeds", "Noise (%)", "Detectable (points)", "P(above)", "P(gain)"]
+    return text_table("What the noise is made of", [*header, "Advice"], body, notes, names=2) if body else None
 
 
-def needed_text(row: Values) -> str:
-    """Return how many more seeds a comparison needs, nothing where it is decided."""
-    if row["verdict"] != "inconclusive":
+def advice_text(found: Values, row: Values) -> str:
+    """Return which seeds or images would bring which verdict on an open comparison; nothing where none is advised."""
+    advice = row["advice"]
+    if not advice:
         return ""
-    return "2 at least" if row["n_seeds"] < 2 else str(row["more_seeds"] or "more than 10 000")
+    word = "better" if row["difference"] > 0 else "worse"
+    effect = f'to read "{word}" at {advice["effect"]:.2f} points'
+    if advice["images"]:
+        return f"more test images, not seeds: about {advice['images']} {effect}"
+    low, high = (None if look is None else look - found["n_seeds"] for look in advice["seeds"])
+    seeds = f"{low}" if high == low else f"{low} to {high}" if high else f"{low} or many"
+    return f"{seeds} more seeds {effect}"
 
 
 def _optimism_table(found: Values) -> Table | None:
@@ -292,13 +341,12 @@ def _optimism_table(found: Values) -> Table | None:
             points(row["difference"]),
             number(row["sd"]),
             str(row["n_seeds"]),
-            signed_interval(row["t_ci"]),
         ]
         for name in dict.fromkeys([*found["methods"], *found["readings"]])
         for row in [found["selection_optimism"][name]]
     ]
     notes = ["Accuracy of the best epoch on test minus that of the epoch chosen on validation, mean over pairs."]
-    header = ["Method", "Optimism (points)", "Spread over seeds", "n", "95 % t interval"]
+    header = ["Method", "Optimism (points)", "Spread over seeds", "n"]
     return text_table("Selection optimism", header, body, notes, names=1) if body else None
 
 

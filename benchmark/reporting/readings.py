@@ -5,12 +5,13 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from benchmark.analysis.facts import in_order, may_be_read, percent_by_seed
+from benchmark.analysis.paper import read_paper
 from benchmark.config import UserError
 from benchmark.ledger import Ledger
-from benchmark.reporting.accuracy import SPREAD_NOTE, data_name, data_notes, in_order, percent_by_seed
+from benchmark.reporting.accuracy import SPREAD_NOTE, data_name, data_notes
 from benchmark.reporting.tables import BATCH, Cell, Column, Table, name_cell, number_cell, spread_cell, spread_column
 
-FAMILY = ("attention-fusion", "attention-fusion-without-local")
 ORDERS = {
     "file_order": "File order",
     "sorted_by_class": "Sorted by class",
@@ -23,16 +24,16 @@ def reading_table(ledger: Ledger) -> Table:
     """Return Table 3 from the audit's findings.
 
     Raises:
-        UserError: nothing of the attention family was audited.
+        UserError: no method with several readings was audited.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for finding in ledger.audit:
         in_main = finding["backbones"] in ledger.experiment["main"]["groups"]
-        if in_main and finding["method"].partition(":")[0] in FAMILY and "partner=" not in finding["method"]:
+        if in_main and may_be_read(finding["method"]):
             found.setdefault(finding["method"], []).append(finding)
     if not found:
         raise UserError(f"experiment '{ledger.name}' has no audit; run `ferfuse audit --experiment {ledger.name}`")
-    listed = [method for method in FAMILY if method in found]
+    listed = [method for method in read_paper().readings if method in found]
     body = [_cells(found[method]) for method in in_order(found, listed)]
     seeds = len({finding["seed"] for findings in found.values() for finding in findings})
     groups = len({tuple(finding["backbones"]) for findings in found.values() for finding in findings})

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmark.analysis.facts import may_be_read
+from benchmark.analysis.freshness import current_answer, current_values
+from benchmark.analysis.paper import read_paper
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, write_text
 from benchmark.reporting.accuracy import backbone_table, fusion_table
 from benchmark.reporting.controls import control_table
 from benchmark.reporting.formats import render
-from benchmark.reporting.freshness import current_answer, current_values
 from benchmark.reporting.judgement import FAMILY_OF, with_verdicts
 from benchmark.reporting.page.outdated import remove_outdated_page
-from benchmark.reporting.readings import FAMILY, reading_table
+from benchmark.reporting.readings import reading_table
 from benchmark.reporting.selection import selection_table
 from benchmark.reporting.tables import Table
 
@@ -49,19 +51,15 @@ def current_verdicts(ledger: Ledger, reports_dir: Path) -> dict[str, Any] | None
     return current_values(ledger, reports_dir / ledger.name / "significance.json")
 
 
-def write_report(ledger: Ledger, reports_dir: Path, margin: float = 0.5) -> list[Path]:
+def write_report(ledger: Ledger, reports_dir: Path) -> list[Path]:
     """Write tables and verdicts into `reports_dir/<experiment>` and return the paths.
-
-    Args:
-        margin: largest difference in percentage points that counts as none.
 
     Raises:
         UserError: the ledger's runs are incomplete or cannot be compared; nothing is written then.
     """
-    from benchmark.reporting.comparisons import Protocol  # with scipy, which tables do without
-    from benchmark.reporting.significance import write_significance
+    from benchmark.reporting.significance import write_significance  # with scipy.stats, which tables do without
 
-    verdicts = write_significance(ledger, reports_dir, Protocol(margin=margin))
+    verdicts = write_significance(ledger, reports_dir)
     return [*write_tables(ledger, reports_dir), *verdicts]
 
 
@@ -118,6 +116,6 @@ def write_document(ledger: Ledger, reports_dir: Path) -> Path:
 
 def available_tables(ledger: Ledger) -> list[int]:
     """Return the numbers of the tables that the ledger has something for."""
-    audited = any(finding["method"].partition(":")[0] in FAMILY for finding in ledger.audit)
-    controlled = any("partner=shuffled" in str(r.method) or "#" in "".join(r.backbones) for r in ledger.records)
+    audited = any(may_be_read(finding["method"]) for finding in ledger.audit)
+    controlled = any(read_paper().control in str(r.method) or "#" in "".join(r.backbones) for r in ledger.records)
     return [1, 2, *[3] * audited, *[4] * controlled, 5]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from benchmark.analysis.facts import is_comparable
 from benchmark.ledger import Ledger
-from benchmark.reporting.accuracy import is_comparable
 from benchmark.reporting.wording import counted, listed
 
 STAGES = {"backbone_stage": "a network", "fusion_stage": "a fusion method", "joint_stage": "a pair end to end"}

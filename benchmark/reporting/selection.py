@@ -5,19 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+from benchmark.analysis.facts import RULES, batch_dependent_methods, in_order, percent_by_seed
+from benchmark.analysis.paper import read_paper
 from benchmark.ledger import Ledger, Record
-from benchmark.reporting.accuracy import (
-    PAPER_METHODS,
-    SPREAD_NOTE,
-    batch_dependent_methods,
-    data_name,
-    data_notes,
-    in_order,
-    percent_by_seed,
-)
+from benchmark.reporting.accuracy import SPREAD_NOTE, data_name, data_notes
 from benchmark.reporting.tables import BATCH, Cell, Column, Table, name_cell, number_cell, spread_cell, spread_column
-
-RULES = {"validation_selected": "Validation", "last_epoch": "Last epoch", "best_test_epoch": "Best on test"}
 
 
 def selection_table(ledger: Ledger) -> Table:
@@ -28,7 +20,7 @@ def selection_table(ledger: Ledger) -> Table:
     dependent = batch_dependent_methods(ledger)
     body = [
         _cells(ledger, method, methods[method], method in dependent)
-        for method in in_order(methods, [None, *PAPER_METHODS, *ledger.experiment["main"]["methods"]])
+        for method in in_order(methods, [None, *read_paper().methods, *ledger.experiment["main"]["methods"]])
     ]
     title = (
         f"Selection optimism: test accuracy (%) on {data_name(ledger)}, profile "

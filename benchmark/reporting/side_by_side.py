@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmark.analysis.evidence import by_cell
+from benchmark.analysis.facts import SELECTION, in_order, test_share
+from benchmark.analysis.paper import read_paper
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, Record
-from benchmark.reporting.accuracy import PAPER_METHODS, SELECTION, data_name, in_order, test_share
-from benchmark.reporting.evidence import by_cell
+from benchmark.reporting.accuracy import data_name
 from benchmark.reporting.tables import Cell, Column, Table, name_cell, number_cell, spread_cell, spread_column
 from benchmark.reporting.wording import counted, listed, p_value, points, signed_interval
+from benchmark.statistics.comparison import can_decide
 from benchmark.statistics.multiplicity import holm
 from benchmark.statistics.paired import PairedTest, paired_t_test, stretched
 from benchmark.statistics.unpaired import welch_t_test
-from benchmark.statistics.verdicts import can_decide
 
 ALPHA = 0.05
 SHOWN = 6
@@ -44,8 +45,8 @@ class CellPair:
         """Paired over the seeds where data, test parts and seeds are the same, Welch's test otherwise."""
         first, second = (np.array(_by_seed(runs)) for runs in (self.first, self.second))
         if self.is_paired:
-            return paired_t_test(_apart(first - second, self.test_shares[0]))
-        return welch_t_test(_apart(first, self.test_shares[0]), _apart(second, self.test_shares[1]))
+            return paired_t_test(stretched(first - second, self.test_shares[0]))
+        return welch_t_test(stretched(first, self.test_shares[0]), stretched(second, self.test_shares[1]))
 
 
 def compare_ledgers(first: Ledger, second: Ledger) -> Table:
@@ -87,17 +88,12 @@ def _images(ledger: Ledger) -> tuple[str, ...]:
     return (str(data.get("content", data["digest"])), split, str(drawn["test_folds"]) if split != "official" else "")
 
 
-def _apart(values: NDArray[np.float64], test_share: float) -> NDArray[np.float64]:
-    """Return values of seeds whose plain t test is right although they test on parts of one data set."""
-    return stretched(values, test_share) if test_share else values
-
-
 def _cells(ledger: Ledger) -> dict[CellName, BySeed]:
     """Return the runs of every cell by seed, backbones first and then the paper's methods."""
     found: dict[CellName, BySeed] = {}
     for (method, backbones, seed), record in by_cell(ledger).items():
         found.setdefault((method or "", backbones), {})[seed] = record
-    methods = in_order(dict.fromkeys(method for method, _ in found), ["", *PAPER_METHODS])
+    methods = in_order(dict.fromkeys(method for method, _ in found), ["", *read_paper().methods])
     return {name: runs for method in methods for name, runs in found.items() if name[0] == method}
 
 
@@ -148,10 +144,10 @@ def _row(pair: CellPair, test: PairedTest, p_holm: float) -> list[Cell]:
 def _verdict(pair: CellPair, test: PairedTest, p_holm: float) -> str:
     if pair.is_paired and all(_percent(pair.first[s]) == _percent(pair.second[s]) for s in pair.first):
         return "identical"
-    if not can_decide(test.n_seeds, test.interval):
+    if not can_decide(test.n_seeds, test.sd):
         return "open: too few seeds"
     if p_holm > ALPHA:
-        return "not told apart"
+        return "no significant difference"
     return "higher" if test.mean > 0 else "lower"
 
 

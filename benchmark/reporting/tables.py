@@ -14,7 +14,7 @@ from typing import Literal
 from benchmark.config import UserError, nearest
 
 Value = float | int | str | bool | None
-BATCH, OTHER_DATA, TIED = "†", "*", "≈"
+BATCH, OTHER_DATA = "†", "*"
 
 
 @dataclass(frozen=True)

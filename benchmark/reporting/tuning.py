@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from benchmark.analysis.evidence import Evidence, read_evidence
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, write_json, write_text
 from benchmark.reporting.accuracy import data_name
-from benchmark.reporting.evidence import Evidence, read_evidence
 from benchmark.reporting.formats import escape_markdown
 from benchmark.reporting.significance import make_significance
 from benchmark.reporting.tables import mean_and_sd

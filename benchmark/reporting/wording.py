@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmark.reporting.printed import read_paper
+from benchmark.analysis.paper import read_paper
+from benchmark.statistics.verdicts import EQUAL, HERE, NOT_YET, OPEN, ORDER, VERDICTS, WITHIN
 
 Values = dict[str, Any]
 OTHERS = ("paper", "further", "best-single")
+TOO_FEW = {1: "one seed shows no spread", 2: "two seeds are too few for a verdict"}
 ANSWERED, NAMED = 3, 5  # questions that the answer speaks about, and baselines that it names of one verdict
-SENTENCE = {
-    "better": "better than {}",
-    "better on this test set": "better on this test set than {}",
-    "worse": "worse than {}",
-    "worse on this test set": "worse on this test set than {}",
-    "practically equal": "practically equal (within ±{margin:g} points) to {}",
-    "inconclusive": "not significantly different from {}",
+PHRASES = {
+    "better": "is better than {}",
+    "worse": "is worse than {}",
+    "practically equal": "is practically equal (within ±{margin:g} points) to {}",
+    "open": "shows no significant difference from {}",
+    "not yet": "has no verdict yet against {}",
 }
 
 
 def answer_sentence(found: Values) -> str:
-    """Return what the runs say about the questions: the first in the first sentence, the best few of many."""
+    """Return what the runs say about the questions, the first of them first: what was found, and what is excluded."""
     where = f"On {data_text(found)} with {counted(found['n_seeds'], 'seed')}"
     answers = {method: rows for method in _asked(found) if (rows := _rows(found, "primary", method))}
     if not answers:
@@ -33,7 +34,8 @@ def answer_sentence(found: Values) -> str:
     sentences = [_answer(found, answers[method]) for method in shown]
     if len(answers) > ANSWERED:
         sentences.append(f"Table S1 has the other {len(answers) - ANSWERED}")
-    return f"{where}: {'. '.join(sentences)}.{_remarks(found)}"
+    known = _what_is_known(found, answers[shown[0]])
+    return f"{where}: {'. '.join(sentences)}.{f' {known}.' if known else ''}{_remarks(found)}"
 
 
 def _asked(found: Values) -> list[str]:
@@ -49,10 +51,47 @@ def _answer(found: Values, rows: list[Values]) -> str:
     """Return the answer to one question, its baselines by verdict."""
     groups: dict[str, list[str]] = {}
     for row in rows:
-        groups.setdefault(row["verdict"], []).append(f"{_flagged(found, row['baseline'])} {_size(row)}")
-    parts = [_words(found, word, listed(_few(groups[word]))) for word in SENTENCE if word in groups]
+        groups.setdefault(row["verdict"], []).append(f"{_flagged(found, row['baseline'])} ({_size(row, rows[0])})")
+    order = [word for word in VERDICTS if word in groups]
+    parts = [_phrase(found, word, listed(_few(groups[word]))) for word in order]
+    together = f" ({counted(rows[0]['family_size'], 'comparison')} together)" if rows[0]["family_size"] > 1 else ""
     warning = ", but its predictions depend on the batch" if rows[0]["method"] in found["batch_dependent"] else ""
-    return f"{title_of(found, rows[0]['method'])} is {'; '.join(parts)}{warning}"
+    return f"{title_of(found, rows[0]['method'])} {'; '.join(parts)}{together}{warning}"
+
+
+def _phrase(found: Values, verdict: str, names: str) -> str:
+    """Return a verdict and what it is about: "is better than X on this test set"."""
+    word = next(word for word in PHRASES if verdict.startswith(word))
+    rest = verdict.removeprefix(word)
+    text = PHRASES[word].format(names, margin=found["protocol"]["margin"])
+    if verdict == NOT_YET:
+        rest = f": the first look is planned at {counted(found['looks']['current'], 'seed')}"
+    elif verdict == OPEN and found["looks"]["current"] < 3:
+        rest = f": {TOO_FEW[found['looks']['current']]}"
+    return text + rest.replace("the margin", f"{found['protocol']['margin']:g} points")
+
+
+def _what_is_known(found: Values, rows: list[Values]) -> str:
+    """Return what the first question's intervals exclude, what they say of a claimed size, and whether pairs differ."""
+    still_open = [row for row in rows if row["verdict"] == OPEN and row["gain_excluded_above"] is not None]
+    parts = []
+    if still_open:
+        most = max(row["gain_excluded_above"] for row in still_open)
+        over = "any of the others" if len(still_open) > 1 else title_of(found, still_open[0]["baseline"])
+        if len(rows) - len(still_open) > 0 and len(still_open) > 1:
+            over = "those that are open"
+        excluded = f"a gain above {most:.2f} points over {over}" if most > 0 else f"any gain over {over}"
+        parts.append(f"{excluded} is excluded")
+    parts += [
+        f"the paper's claim of about {claim['size']:g} points is {claim['verdict']}"
+        for claim in found["claims"]
+        if claim["size"] and claim["size"] >= 2 * found["protocol"]["margin"] and claim["method"] == rows[0]["method"]
+    ]
+    test = found["interaction"]
+    if test and test["p_value"] is not None and test["p_value"] < found["protocol"]["alpha"]:
+        parts.append(f"the differences depend on the pair of networks (p = {p_value(test['p_value'])})")
+    text = "; ".join(parts).replace("= <", "<")
+    return text[:1].upper() + text[1:]
 
 
 def _flagged(found: Values, method: str) -> str:
@@ -105,18 +144,26 @@ def _others(found: Values) -> str:
     return "".join(f"; {answer}" for answer in answers)
 
 
-def _words(found: Values, verdict: str, names: str) -> str:
-    return SENTENCE[verdict].format(names, margin=found["protocol"]["margin"])
+def _size(row: Values, first: Values) -> str:
+    """Return a difference with the interval that its verdict was read off, in words for the first one."""
+    ends = interval_of(row)
+    if None in ends:
+        return f"{points(row['difference'])} points"
+    level, known = (_level(one["verdict"]) for one in (row, first))
+    words = "" if row is not first and level == known else f" points, {level} % interval"
+    return f"{points(row['difference'])}{words or ','} {points(ends[0])} to {points(ends[1])}"
 
 
-def _size(row: Values) -> str:
-    more = row["more_seeds"]
-    if row["verdict"] != "inconclusive":
-        return f"({points(row['difference'])} points)"
-    if row["sd"] is None:
-        return "(one seed shows no spread)"
-    needed = f"about {counted(more, 'more seed')}" if more else "no number of seeds would do"
-    return f"({points(row['difference'])} points; {needed})"
+def _level(verdict: str) -> int:
+    return 90 if verdict.startswith(EQUAL) or verdict.endswith(WITHIN) else 95
+
+
+def interval_of(row: Values) -> Sequence[float | None]:
+    """Return the interval over seeds where the verdict is about this test set, else the wider of the two."""
+    if HERE in row["verdict"] or ORDER in row["verdict"]:
+        ends: Sequence[float | None] = row["seeds_interval"]
+        return ends
+    return row["loss_excluded_below"], row["gain_excluded_above"]
 
 
 def listed(names: list[str]) -> str:

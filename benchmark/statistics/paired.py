@@ -1,7 +1,7 @@
 """Compare two methods over seeds: each seed gives one difference, and only seeds are independent."""
 
 from dataclasses import dataclass
-from math import ceil, inf, log2, nan, sqrt
+from math import inf, nan, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,7 +9,6 @@ from scipy import stats
 
 from benchmark.statistics.overlap import stretch
 
-MOST_EXACT_SEEDS = 40
 ROUNDING = 1e-10
 
 
@@ -23,15 +22,6 @@ class PairedTest:
     t: float
     p_value: float
     interval: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class SignFlipTest:
-    """Result of an exact sign-flip test, with the smallest p-value that its number of seeds allows."""
-
-    n_seeds: int
-    p_value: float
-    smallest_p_value: float
 
 
 @dataclass(frozen=True)
@@ -106,40 +96,6 @@ def paired_t_test(differences: ArrayLike, *, confidence: float = 0.95) -> Paired
     return PairedTest(n_seeds, mean, sd, float(test.statistic), float(test.pvalue), (float(low), float(high)))
 
 
-def sign_flip_test(differences: ArrayLike, *, alpha: float = 0.05) -> SignFlipTest | Refusal:
-    """Exact two-sided test that each difference is as likely to have the opposite sign.
-
-    p = share of all 2^S sign patterns whose |sum| reaches the observed |sum|. The smallest p that S seeds
-    allow is 2 / 2^S; where it exceeds alpha the test is refused, with the number of seeds it needs. All
-    patterns are counted without listing them: the sums of the first half of the seeds are matched with the
-    sorted sums of the second half, which is exact up to 40 seeds; beyond that the test is refused in favour
-    of the t test.
-
-    Args:
-        differences: (S,), method minus baseline; any unit.
-        alpha: level at which the answer will be used.
-
-    Raises:
-        ValueError: not one finite number per seed.
-
-    Source: Fisher 1935, The Design of Experiments, section 21; Horowitz and Sahni 1974 for the halves.
-    """
-    array = as_differences(differences)
-    name, n_seeds, smallest = "exact sign-flip test", array.size, 2.0 ** (1 - array.size)
-    if smallest > alpha:
-        needed = 1 + ceil(-log2(alpha))
-        return too_few_seeds(name, n_seeds, needed, smallest, alpha)
-    if n_seeds > MOST_EXACT_SEEDS:
-        reason = f"it counts all sign patterns of at most {MOST_EXACT_SEEDS} seeds, not {n_seeds}; use the t test"
-        return Refusal(name, n_seeds, None, reason)
-    observed, tolerance = abs(float(array.sum())), ROUNDING * float(np.abs(array).sum())
-    if observed <= tolerance:
-        return SignFlipTest(n_seeds, 1.0, smallest)
-    first, second = _signed_sums(array[: n_seeds // 2]), np.sort(_signed_sums(array[n_seeds // 2 :]))
-    reaching = second.size - np.searchsorted(second, observed - tolerance - first)
-    return SignFlipTest(n_seeds, 2.0 * int(reaching.sum()) / 2.0**n_seeds, smallest)
-
-
 def corrected_resampled_t_test(differences: ArrayLike, test_share: float) -> tuple[float, float]:
     """t test over repeated train/test splits of one data set, its variance enlarged as the splits overlap.
 
@@ -172,7 +128,7 @@ def stretched(differences: ArrayLike, test_share: float) -> NDArray[np.float64]:
     """Move differences of repeated splits apart about their mean, so that t tests of them are corrected ones.
 
     d' = mean + √(1 + R ρ / (1 - ρ)) · (d - mean), ρ the share of images in a test part: the plain t test of d' is
-    `corrected_resampled_t_test` of d, and its interval and the equivalence test are corrected alike. A share of 0, for
+    `corrected_resampled_t_test` of d, and its interval is corrected alike. A share of 0, for
     seeds that share one test set, changes nothing.
 
     Args:
@@ -183,11 +139,3 @@ def stretched(differences: ArrayLike, test_share: float) -> NDArray[np.float64]:
     array = np.asarray(differences, dtype=np.float64)
     mean = array.mean(axis=-1, keepdims=True)
     return np.asarray(mean + stretch(array.shape[-1], test_share) * (array - mean))
-
-
-def _signed_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """All 2^n sums ±v1 ± v2 … ± vn, (2^n,)."""
-    sums = np.zeros(1)
-    for value in values:
-        sums = np.concatenate((sums + value, sums - value))
-    return sums

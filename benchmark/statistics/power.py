@@ -1,19 +1,21 @@
-"""Say what the seeds at hand could have shown, and how many a verdict would need."""
+"""Say what a number of seeds can show, and which further look would bring a verdict."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from math import exp, inf, lgamma, log, sqrt
+from math import ceil, exp, inf, lgamma, log, sqrt
 
+from numpy.typing import ArrayLike
 from scipy import integrate, optimize, special, stats
 
-from benchmark.statistics.overlap import stretch
+from benchmark.statistics.looks import LATER_SHARE, looks
+from benchmark.statistics.paired import as_differences, sample_sd
 
-MOST_SEEDS = 10_000
+MOST_SEEDS = 1_000
+FEWEST_ADVISED = 5
 
 
 @dataclass(frozen=True)
 class Aim:
-    """Level and power that a test is planned for; under Holm over four, alpha = 0.05 / 4 is the safe plan."""
+    """Level of one comparison, and the power that its test is planned for."""
 
     alpha: float = 0.05
     power: float = 0.8
@@ -54,80 +56,69 @@ def minimum_detectable_difference(sd: float, n_seeds: int, aim: Aim = Aim()) -> 
     return float(root) * sd
 
 
-def seeds_needed(difference: float, sd: float, aim: Aim = Aim(), *, test_share: float = 0.0) -> int | None:
-    """Smallest total number of seeds with which the paired t test finds the difference with the aimed power.
+@dataclass(frozen=True)
+class Advice:
+    """What would bring a verdict on a comparison that is open, were its difference as large as observed.
 
-    None where 10 000 seeds do not suffice. The observed difference put in here is itself uncertain: a plan,
-    not a promise.
+    Attributes:
+        effect: that size, in the unit of the differences.
+        seeds: looks, in numbers of seeds in all, from the most to the least favourable spread; empty where it is the
+            images that are too few. The second is None where no look up to `MOST_SEEDS` would do.
+        images: test images that would be enough with any number of seeds; None where seeds would do.
+    """
+
+    effect: float
+    seeds: tuple[int, int | None] | tuple[()]
+    images: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Looks and the number of comparisons that share their level."""
+
+    looks: tuple[int, ...]
+    comparisons: int
+    alpha: float = 0.05
+
+
+def advise(differences: ArrayLike, floor: float, n_images: int, plan: Plan, margin: float) -> Advice | None:
+    """Return the looks at which a difference of the observed size would be shown with 80 % power.
+
+    The spread is put in at both ends of its 80 % χ² interval. At n seeds the squared error is sd²/n + floor. Where
+    the observed size is below what the images alone would let through, (z + z_power) √floor, no number of seeds would
+    do, and the number of images that would is given instead.
 
     Args:
-        difference, sd: true mean and standard deviation of the differences over seeds, in one unit.
-        aim: alpha and power.
-        test_share: share of images in a test part where seeds test on parts of one data set, 0 where they share a
-            test set. Above 0 the error has a floor that no number of seeds goes below.
+        differences: (S,), method minus baseline by seed, in points.
+        floor: variance of the mean that the test images alone leave, in squared points.
+        n_images: number of test images.
+        plan: looks, comparisons and alpha.
+        margin: differences within it are worth no seeds.
+
+    Returns:
+        None with fewer than 5 seeds, without spread, and for a difference within the margin.
     """
-    return _fewest_seeds(
-        lambda n_seeds: t_test_power(difference, sd * stretch(n_seeds, test_share), n_seeds, aim.alpha), aim.power
-    )
-
-
-def equivalence_power(
-    difference: float, standard_error: float, degrees: int, margin: float, alpha: float = 0.05
-) -> float:
-    """Chance that two one-sided t tests both reject at ±margin when the true difference is `difference`.
-
-    P(-(margin + difference) / se + c x < Z < (margin - difference) / se - c x), where x is the estimated over
-    the true standard error and Z the standardised error of the mean.
-
-    Args:
-        difference, standard_error, margin: in one unit; paired seeds have standard_error = sd / √S.
-        degrees: S - 1 for paired seeds.
-        alpha: of each one-sided test, c = t_{1-α}.
-
-    Source: Phillips 1990; the exact method of the R package PowerTOST.
-    """
-    critical = float(stats.t.isf(alpha, degrees))
-    low, high = -(margin + difference) / standard_error, (margin - difference) / standard_error
-    return _chance_between((low, critical), (high, -critical), degrees)
-
-
-def seeds_needed_for_equivalence(
-    difference: float, sd: float, margin: float, aim: Aim = Aim(), *, test_share: float = 0.0
-) -> int | None:
-    """Smallest total number of seeds with which the equivalence test succeeds with the aimed power.
-
-    None where the difference is no smaller than the margin, or 10 000 seeds do not suffice.
-
-    Args:
-        difference, sd: true mean and standard deviation of the differences over seeds.
-        margin: of equivalence, in the same unit.
-        aim: alpha and power.
-        test_share: as in `seeds_needed`.
-    """
-    if abs(difference) >= margin:
+    array = as_differences(differences)
+    mean = abs(float(array.mean()))
+    if array.size < FEWEST_ADVISED or mean <= margin or (sd := sample_sd(array)) == 0:
         return None
-    if sd == 0:
-        return 2
+    aim = Aim(plan.alpha * LATER_SHARE / plan.comparisons)
+    through = float(stats.norm.isf(aim.alpha / 2) + stats.norm.ppf(aim.power))
+    if floor > 0 and mean <= through * sqrt(floor):
+        return Advice(mean, (), ceil(n_images * floor * (through / mean) ** 2))
+    tails = stats.chi2.ppf([0.9, 0.1], array.size - 1)
+    low, high = (_look_needed(mean, sd * sqrt((array.size - 1) / tail), floor, plan, array.size) for tail in tails)
+    return Advice(mean, (low, high)) if low else None
 
-    def power_of(n_seeds: int) -> float:
-        error = sd * stretch(n_seeds, test_share) / sqrt(n_seeds)
-        return equivalence_power(difference, error, n_seeds - 1, margin, aim.alpha)
 
-    return _fewest_seeds(power_of, aim.power)
-
-
-def _fewest_seeds(power_of: Callable[[int], float], wanted: float) -> int | None:
-    """Smallest number of seeds from 2 whose power reaches what is wanted, by doubling and halving."""
-    high = 2
-    while power_of(high) < wanted:
-        if high == MOST_SEEDS:
-            return None
-        high = min(2 * high, MOST_SEEDS)
-    low = (high + 1) // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if power_of(middle) >= wanted else (middle, high)
-    return high
+def _look_needed(mean: float, sd: float, floor: float, plan: Plan, n_seeds: int) -> int | None:
+    look = looks(plan.looks, n_seeds, alpha=plan.alpha).following
+    while look.n_seeds <= MOST_SEEDS:
+        error = sqrt(sd**2 + look.n_seeds * floor)
+        if t_test_power(mean, error, look.n_seeds, look.alpha / plan.comparisons) >= Aim().power:
+            return look.n_seeds
+        look = looks(plan.looks, look.n_seeds, alpha=plan.alpha).following
+    return None
 
 
 def _chance_between(low: tuple[float, float], high: tuple[float, float], degrees: int) -> float:

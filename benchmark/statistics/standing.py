@@ -1,17 +1,17 @@
-"""Which of several arms is the best, and which cannot be told apart from it."""
+"""Which of several arms is the best, and which do not differ significantly from it."""
 
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from benchmark.statistics.comparison import can_decide
 from benchmark.statistics.multiplicity import holm
 from benchmark.statistics.paired import paired_t_test
-from benchmark.statistics.verdicts import can_decide
 
 
 def top_arms(accuracies: ArrayLike, *, alpha: float = 0.05) -> list[list[int]]:
-    """In each group, the arm with the highest mean and every arm that is not told apart from it.
+    """In each group, the arm with the highest mean and every arm that does not differ significantly from it.
 
     Every two arms of a group are compared by a paired t test over seeds, under Holm's correction over all
     comparisons of all groups. All pairs are tested, and not the highest against the rest alone, since which
@@ -35,7 +35,7 @@ def top_arms(accuracies: ArrayLike, *, alpha: float = 0.05) -> list[list[int]]:
     pairs = list(combinations(range(array.shape[1]), 2))
     tests = [paired_t_test(group[a] - group[b]) for group in array for a, b in pairs]
     adjusted = holm([test.p_value for test in tests])
-    told = iter([bool(p <= alpha) and can_decide(t.n_seeds, t.interval) for t, p in zip(tests, adjusted, strict=True)])
+    told = iter([bool(p <= alpha) and can_decide(t.n_seeds, t.sd) for t, p in zip(tests, adjusted, strict=True)])
     return [_top(group.mean(axis=1), {pair: next(told) for pair in pairs}) for group in array]
 
 

@@ -1,119 +1,122 @@
-"""Turn p-values and intervals into the words of the report, by fixed rules."""
+"""Turn intervals into the words of the report, by fixed rules."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from math import floor, isnan, log10
 from typing import Literal
 
 from benchmark.statistics.proportions import printed_value
 
 Interval = tuple[float, float]
-ComparisonVerdict = Literal[
-    "better",
-    "better on this test set",
-    "worse",
-    "worse on this test set",
-    "practically equal",
-    "inconclusive",
-]
-PrintedVerdict = Literal["reproduced", "not reproduced", "inconclusive", "other data"]
-ClaimVerdict = Literal["supported", "direction only", "contradicted", "inconclusive"]
+PrintedVerdict = Literal["reproduced", "compatible", "not compatible", "too few seeds", "other data"]
+ClaimVerdict = Literal["shown", "excluded", "possible"]
 
-FEWEST_SEEDS = 5
-FEWEST_COMPARED = 3
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a verdict on method minus baseline rests on; a number that could not be computed is NaN."""
-
-    n_seeds: int
-    p_holm: float
-    t_interval: Interval
-    crossed_interval: Interval
-    equivalence_p: float
+OPEN, NOT_YET, EQUAL = "open", "not yet", "practically equal"
+HERE, ORDER, WITHIN = " on this test set", " in this order of the test images", ", by less than the margin"
+VERDICTS = (
+    EQUAL,
+    f"{EQUAL}{HERE}",
+    f"{EQUAL}{ORDER}",
+    *(f"{word}{where}{size}" for word in ("better", "worse") for where in ("", HERE, ORDER) for size in ("", WITHIN)),
+    OPEN,
+    NOT_YET,
+)
 
 
-def can_decide(n_seeds: int, t_interval: Interval) -> bool:
-    """Tell whether there are seeds enough to speak of a spread over them.
+def read_verdict(seeds: Interval, images: Interval, *, batch_dependent: bool = False) -> str:
+    """Word for the direction of a difference, read off its two intervals.
 
-    Three at least: the spread of two is a single difference. Where the interval is a point, all seeds differ
-    by the same number of images, which tells of coarse steps rather than of certainty: five at least.
+    "better": both lie above zero. "better on this test set": that over seeds alone does. "worse" the same below zero.
+    "open": anything else, NaN included. Where predictions depend on the batch, images are no units, and the word is
+    about this order of the test images.
+
+    Args:
+        seeds: interval of method minus baseline over seeds.
+        images: over seeds and images; NaN where images are not known.
     """
-    low, high = t_interval
-    return n_seeds >= (FEWEST_SEEDS if low == high else FEWEST_COMPARED)
+    direction = side_of(seeds)
+    if direction == 0:
+        return OPEN
+    word = "better" if direction > 0 else "worse"
+    if batch_dependent:
+        return word + ORDER
+    return word if side_of(images) == direction else word + HERE
 
 
-def comparison_verdict(evidence: Evidence, *, alpha: float = 0.05) -> ComparisonVerdict:
-    """Word for one comparison, by the first rule that applies.
+def read_equality(seeds: Interval, images: Interval, margin: float, *, batch_dependent: bool = False) -> str | None:
+    """Word for two methods that differ by less than the margin, read off intervals at twice the level; None if not so.
 
-    1. "practically equal": the equivalence test rejects, p ≤ alpha: the mean difference over seeds lies
-       inside the margin, even where it is surely not zero, because the margin says which differences matter.
-    2. "better": Holm's p ≤ alpha, and both the t interval and the crossed interval lie above zero.
-    3. "better on this test set": Holm's p ≤ alpha and the t interval lies above zero; other images could turn
-       it.
-    4. "worse" and "worse on this test set": the same below zero.
-    5. "inconclusive": all else, NaN included, and everything where `can_decide` says no.
+    "practically equal": both intervals lie inside ±margin; "on this test set": that over seeds alone does. An interval
+    that excludes zero reads "better" or "worse", "by less than the margin".
+
+    Source: two one-sided tests, Schuirmann 1987: p ≤ alpha is a 1 - 2 alpha interval inside the margin.
     """
-    if evidence.equivalence_p <= alpha and can_decide(evidence.n_seeds, evidence.t_interval):
-        return "practically equal"
-    direction = significant_direction(evidence, alpha=alpha)
-    low, high = evidence.crossed_interval
-    if direction > 0:
-        return "better" if low > 0 else "better on this test set"
-    if direction < 0:
-        return "worse" if high < 0 else "worse on this test set"
-    return "inconclusive"
+    if not inside(seeds, margin):
+        return None
+    where = ORDER if batch_dependent else "" if inside(images, margin) else HERE
+    told = read_verdict(seeds, images if where == "" else seeds, batch_dependent=batch_dependent)
+    if told == OPEN or (where == "" and side_of(images) == 0):
+        return EQUAL + where
+    return ("better" if side_of(seeds) > 0 else "worse") + where + WITHIN
 
 
-def significant_direction(evidence: Evidence, *, alpha: float = 0.05) -> int:
-    """+1 or -1 when Holm's p ≤ alpha and the t interval lies above or below zero; 0 otherwise, and with few seeds."""
-    low, high = evidence.t_interval
-    if not evidence.p_holm <= alpha or not can_decide(evidence.n_seeds, evidence.t_interval):
-        return 0
+def side_of(interval: Interval) -> int:
+    """+1 where an interval lies above zero, -1 below it, 0 where it holds zero or is NaN."""
+    low, high = interval
     return 1 if low > 0 else -1 if high < 0 else 0
 
 
-def claim_verdict(evidence: Sequence[Evidence], size: float | None = None, *, alpha: float = 0.05) -> ClaimVerdict:
-    """Word for a claim that one method is above every baseline named, by `size` where the claim has one.
+def inside(interval: Interval, margin: float) -> bool:
+    """Tell whether an interval lies inside ±margin; NaN does not."""
+    return -margin < interval[0] and interval[1] < margin
 
-    1. "supported": every comparison is significantly above zero, and every t interval holds the size.
-    2. "direction only": every comparison is significantly above zero, but some t interval excludes the size.
-    3. "contradicted": some comparison is significantly below zero; or it is not significantly above zero, and
-       its t interval excludes the size or, where the claim has none, the two are practically equal.
-    4. "inconclusive": all else, NaN, an empty list and too few seeds (`can_decide`) included.
+
+def widest(*intervals: Interval) -> Interval:
+    """Return the lowest and the highest end of intervals, those that are NaN left out."""
+    known = [ends for ends in intervals if not isnan(ends[0])]
+    return (min(low for low, _ in known), max(high for _, high in known)) if known else (float("nan"),) * 2
+
+
+def claim_verdict(intervals: Sequence[Interval], size: float | None = None) -> ClaimVerdict:
+    """Word for a claim that one method is above every baseline named, by about `size` where the claim has one.
+
+    A size is met from half a unit of its leading digit below it: "about 4" from 3.5. "excluded": the interval of some
+    comparison ends below that. "shown": every interval begins there or above, and above zero. "possible": all else, NaN
+    and an empty list included.
 
     Args:
-        evidence: one per baseline, method minus baseline, all of one family.
+        intervals: of method minus baseline, one per baseline, the widest that is known of each.
         size: the difference claimed, in the unit of the intervals.
-        alpha: level of every test.
     """
-    if not all(can_decide(one.n_seeds, one.t_interval) for one in evidence):
-        return "inconclusive"
-    directions = [significant_direction(one, alpha=alpha) for one in evidence]
-    excluded = [size is not None and (size < one.t_interval[0] or size > one.t_interval[1]) for one in evidence]
-    if evidence and all(direction > 0 for direction in directions):
-        return "direction only" if any(excluded) else "supported"
-    refuted = (
-        direction < 0 or off or (size is None and one.equivalence_p <= alpha)
-        for one, direction, off in zip(evidence, directions, excluded, strict=True)
-        if direction <= 0
-    )
-    return "contradicted" if any(refuted) else "inconclusive"
+    least = 0.0 if size is None else size - 0.5 * 10.0 ** floor(log10(size))
+    if any(high < least for _, high in intervals):
+        return "excluded"
+    return "shown" if intervals and all(low > 0 and low >= least for low, _ in intervals) else "possible"
 
 
-def printed_verdict(printed: str, prediction: Interval, n_seeds: int, *, same_data: bool) -> PrintedVerdict:
+def over_data_sets(verdicts: Sequence[str]) -> Literal["all", "some", "none"]:
+    """Say on how many data sets a method is better, with no pooling of accuracies.
+
+    "all" is an intersection-union test: each data set's own verdict at level alpha, and no correction is due.
+
+    Source: Berger 1982, Multiparameter hypothesis testing and acceptance sampling.
+    """
+    better = [verdict.startswith("better") and ORDER not in verdict for verdict in verdicts]
+    return "all" if better and all(better) else "some" if any(better) else "none"
+
+
+def printed_verdict(printed: str, prediction: Interval, margin: float, *, same_data: bool) -> PrintedVerdict:
     """Word for a printed percentage beside our prediction interval, by the first rule that applies.
 
     1. "other data": our runs are not on the data set of the printed number.
-    2. "inconclusive": fewer than 5 seeds, or no interval.
-    3. "reproduced": the printed number, give or take half a unit of its last decimal, lies inside the
-       interval.
-    4. "not reproduced": it lies outside, above or below.
+    2. "too few seeds": there is no interval.
+    3. "not compatible": the printed number, give or take half a unit of its last decimal, lies outside the interval.
+    4. "reproduced": it lies inside, and the interval's half-width is at most two margins.
+    5. "compatible": it lies inside a wider interval, which many numbers do.
 
     Args:
         printed: percent as printed.
-        prediction: interval in percent, over seeds under one selection rule.
-        n_seeds: seeds behind the interval.
+        prediction: interval in percent of one further run, under one selection rule.
+        margin: differences below it count as none, in points.
         same_data: whether data set and test images are those of the printed number.
 
     Raises:
@@ -123,6 +126,8 @@ def printed_verdict(printed: str, prediction: Interval, n_seeds: int, *, same_da
     low, high = prediction
     if not same_data:
         return "other data"
-    if n_seeds < FEWEST_SEEDS or not low <= high:
-        return "inconclusive"
-    return "reproduced" if low <= value + half_unit and value - half_unit <= high else "not reproduced"
+    if not low <= high:
+        return "too few seeds"
+    if not (low <= value + half_unit and value - half_unit <= high):
+        return "not compatible"
+    return "reproduced" if high - low <= 4 * margin else "compatible"

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.analysis.evidence import read_evidence
 from benchmark.audit.batch_dependence import audit_experiment
 from benchmark.config import Settings, UserError, load_config
 from benchmark.data.formats.raf_db import read_raf_db
 from benchmark.engine.experiment import Request, finished_runs, run_experiment
 from benchmark.ledger import Ledger, load_ledger
-from benchmark.reporting.evidence import read_evidence
 from benchmark.reporting.formats import to_markdown
 from benchmark.reporting.report import make_table, write_report
 from benchmark.statistics.paired import corrected_resampled_t_test

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from benchmark import cli
+from benchmark.analysis.evidence import Evidence, read_evidence
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, Record, load_ledger, run_folder
-from benchmark.reporting.evidence import Evidence, read_evidence
 from benchmark.reporting.report import make_table, write_report
 from tests.reporting.drawn import Rule, draw_runs, write_files, write_packed
 

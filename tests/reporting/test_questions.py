@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from benchmark.analysis.comparisons import PROTOCOL
+from benchmark.analysis.paper import read_paper
+from benchmark.analysis.questions import exploratory, papers_family, questions_of
 from benchmark.config import Question
 from benchmark.ledger import load_ledger
-from benchmark.reporting.comparisons import PROTOCOL
 from benchmark.reporting.figures.forest import family_blocks
 from benchmark.reporting.figures.source import Source
 from benchmark.reporting.pages import significance_page, verdict_tables
-from benchmark.reporting.printed import read_paper
-from benchmark.reporting.questions import exploratory, papers_family, questions_of
 from benchmark.reporting.significance import make_significance
 from tests.reporting.drawn import FIVE, Rule, draw_runs, write_packed
 

@@ -10,9 +10,9 @@ import pytest
 from scipy import stats
 
 from benchmark import cli
+from benchmark.analysis.comparisons import PROTOCOL, Protocol, all_contrasts, decide
+from benchmark.analysis.evidence import read_evidence
 from benchmark.ledger import Ledger, load_ledger
-from benchmark.reporting.comparisons import PROTOCOL, Protocol, all_contrasts, decide
-from benchmark.reporting.evidence import read_evidence
 from benchmark.reporting.report import refresh_verdicts, write_report
 from benchmark.reporting.significance import make_significance, write_significance
 from tests.reporting.drawn import FIVE, Rule, draw_runs, write_files, write_packed

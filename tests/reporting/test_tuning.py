@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.analysis.evidence import read_evidence
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, load_ledger
-from benchmark.reporting.evidence import read_evidence
 from benchmark.reporting.tuning import tuning_gains, write_tuning_table
 from tests.reporting.drawn import Rule, write_packed
 

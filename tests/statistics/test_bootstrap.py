@@ -5,11 +5,6 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.typing import NDArray
-from scipy import stats
-from statsmodels.formula.api import ols
-from statsmodels.stats.anova import anova_lm
-
 from benchmark.statistics.bootstrap import (
     CHUNK,
     correctness_difference,
@@ -19,6 +14,11 @@ from benchmark.statistics.bootstrap import (
     expansion,
     resampled_means,
 )
+from numpy.typing import NDArray
+from scipy import stats
+from statsmodels.formula.api import ols
+from statsmodels.stats.anova import anova_lm
+
 from benchmark.statistics.paired import paired_t_test
 
 N_RESAMPLES = CHUNK + 70

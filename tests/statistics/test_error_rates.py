@@ -13,12 +13,12 @@ from math import sqrt
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from scipy import stats
-
 from benchmark.statistics.bootstrap import correctness_difference, crossed_intervals, resampled_means
 from benchmark.statistics.equivalence import equivalence_p_value
 from benchmark.statistics.family import compare_family
+from numpy.typing import NDArray
+from scipy import stats
+
 from benchmark.statistics.interaction import InteractionTest, interaction_test
 from benchmark.statistics.paired import SignFlipTest, paired_t_test, sign_flip_test
 from benchmark.statistics.power import (

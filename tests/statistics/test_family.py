@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from benchmark.statistics.equivalence import equivalence_p_value
+from benchmark.statistics.family import compare_family
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
 
-from benchmark.statistics.equivalence import equivalence_p_value
-from benchmark.statistics.family import compare_family
 from benchmark.statistics.multiplicity import holm
 from benchmark.statistics.paired import Refusal, corrected_resampled_t_test, paired_t_test, sign_flip_test
 

@@ -1,9 +1,8 @@
 """Student's t without scipy, against scipy."""
 
 import pytest
-from scipy import stats
-
 from benchmark.statistics.quantile import t_probability, t_quantile
+from scipy import stats
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 9, 10, 29, 99, 400])

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmark.analysis.facts import SELECTION
 from benchmark.ledger import Record
-from benchmark.reporting.accuracy import SELECTION
 from benchmark.reporting.figures.source import Floats, Source, by_seed
 from benchmark.reporting.figures.style import BLUE, INK, MUTED, Chart, drawn, panel_height, panels, wrapped
 from benchmark.statistics.metrics import ECE_BINS

@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from benchmark.reporting.figures.source import LackingError, Source
 from benchmark.reporting.figures.style import BLUE, GREEN, INK, MUTED, PAPER, RULE, VERMILLION, Chart, drawn, wrapped
 from benchmark.reporting.wording import Values, counted, points
+from benchmark.statistics.verdicts import EQUAL, NOT_YET, OPEN
 
 FAMILIES = {
     "best-single": "Fusion against the better network alone",
@@ -23,12 +24,22 @@ FAMILIES = {
 ASKED = ("primary", "paper")
 MARKS = {
     "better": (BLUE, "^", BLUE),
-    "better on this test set": (BLUE, "^", PAPER),
+    "better, on this test set or by little": (BLUE, "^", PAPER),
     "practically equal": (GREEN, "s", GREEN),
-    "inconclusive": (MUTED, "o", PAPER),
-    "worse on this test set": (VERMILLION, "v", PAPER),
+    "open": (MUTED, "o", PAPER),
+    "worse, on this test set or by little": (VERMILLION, "v", PAPER),
     "worse": (VERMILLION, "v", VERMILLION),
 }
+
+
+def kind_of(verdict: str) -> str:
+    """Return which mark a verdict has."""
+    word = (
+        "open" if verdict in (OPEN, NOT_YET) else EQUAL if verdict.startswith(EQUAL) else verdict.split()[0].strip(",")
+    )
+    return word if verdict == word or word in ("open", EQUAL) else f"{word}, on this test set or by little"
+
+
 Interval = tuple[float, ...]
 
 
@@ -144,7 +155,7 @@ def draw_forest(axes: Axes, blocks: Sequence[Block], margin: float) -> None:
 
 
 def _draw_line(axes: Axes, line: Line, height: float) -> None:
-    edge, marker, face = MARKS[line.verdict]
+    edge, marker, face = MARKS[kind_of(line.verdict)]
     for ends, width in ((line.over_images, 0.9), (line.over_seeds, 2.6)):
         if ends:
             axes.plot(ends, [height, height], color=edge, linewidth=width, solid_capstyle="butt")
@@ -153,7 +164,9 @@ def _draw_line(axes: Axes, line: Line, height: float) -> None:
 
 def _figure(blocks: Sequence[Block], source: Source) -> Figure:
     margin = source.found["protocol"]["margin"]
-    verdicts = [name for name in MARKS if any(line.verdict == name for block in blocks for line in block.lines)]
+    verdicts = [
+        name for name in MARKS if any(kind_of(line.verdict) == name for block in blocks for line in block.lines)
+    ]
 
     def draw(figure: Figure) -> None:
         draw_forest(figure.subplots(), blocks, margin)
@@ -176,7 +189,9 @@ def _figure(blocks: Sequence[Block], source: Source) -> Figure:
 
 
 def _line(source: Source, row: Values, label: str) -> Line:
-    over_seeds, over_images = (() if None in ends else tuple(ends) for ends in (row["t_ci"], row["crossed_ci"]))
+    over_seeds, over_images = (
+        () if None in ends else tuple(ends) for ends in (row["seeds_interval"], row["images_interval"])
+    )
     if _drawn_parts(source):
         over_images = ()
     return Line(label, row["difference"], over_seeds, over_images, row["verdict"])
@@ -194,16 +209,14 @@ def _drawn_parts(source: Source) -> bool:
 
 
 def _reading(source: Source) -> str:
-    confidence = 100 * source.found["protocol"]["confidence"]
+    seeds = counted(source.found["looks"]["current"], "seed")
     if _drawn_parts(source):
         return (
-            f"Bars: {confidence:g} % t interval over {counted(source.found['n_seeds'], 'seed')}, each of which tests "
-            "on its own part of the images, corrected for the training images that they share (Nadeau and Bengio "
-            "2003); grey: differences that count as none."
+            f"Bars: simultaneous interval over {seeds}, each of which tests on its own part of the images, corrected "
+            "for the training images that they share (Nadeau and Bengio 2003); grey: differences that count as none."
         )
     return (
-        f"Thick: {confidence:g} % t interval over {counted(source.found['n_seeds'], 'seed')}; thin: {confidence:g} % "
-        "crossed bootstrap over seeds and images; grey: differences that count as none."
+        f"Thick: simultaneous interval over {seeds}; thin: over seeds and images; grey: differences that count as none."
     )
 
 

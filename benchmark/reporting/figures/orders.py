@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from benchmark.reporting.accuracy import in_order
+from benchmark.analysis.facts import in_order
 from benchmark.reporting.figures.source import Floats, LackingError, Source, spread
 from benchmark.reporting.figures.style import BLUE, GREEN, INK, PURPLE, VERMILLION, Chart, drawn_alone
 from benchmark.reporting.readings import ORDERS

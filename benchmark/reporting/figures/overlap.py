@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
+from benchmark.analysis.paper import read_paper
 from benchmark.reporting.figures.source import Floats, LackingError, Source, accuracy, by_seed
 from benchmark.reporting.figures.style import BLUE, INK, MUTED, PAPER, SKY, Chart, drawn_alone
 
-FUSED = {"late": "o", "attention-fusion": "D"}
+MARKERS = "oD"
 PARTS = ("both right", "first alone right", "second alone right", "both wrong")
 LOOKS = ((BLUE, 0.9, ""), (SKY, 0.9, "///"), (SKY, 0.4, "\\\\\\"), (MUTED, 0.15, ""))
 
@@ -42,7 +43,7 @@ def overlap_chart(source: Source) -> Chart:
         "reach of any choice between the two; the hatched parts are what fusion can win. Markers: accuracy of fusion "
         "on the same scale."
     )
-    titles = {method: source.title(method) for method in FUSED}
+    titles = {method: source.title(method) for method in _fused()}
     size = (1.4 + 0.36 * len(found), 3)
     figure = drawn_alone(lambda axes: draw_overlaps(axes, found, titles), size, source.about)
     return Chart(caption, _summary(found), figure)
@@ -57,11 +58,11 @@ def draw_overlaps(axes: Axes, found: Sequence[Overlap], titles: dict[str, str]) 
         bars = axes.barh(heights, shares[:, part], left=left, height=0.62, label=name, linewidth=0.6)
         for bar in bars:
             bar.set(facecolor=(colour, alpha), edgecolor=INK, hatch=hatch)
-    for method, marker in FUSED.items():
+    for (method, title), marker in zip(titles.items(), MARKERS, strict=True):
         known = [(overlap.fused[method], place) for place, overlap in enumerate(found) if method in overlap.fused]
         if known:
             x, y = zip(*known, strict=True)
-            axes.plot(x, y, marker, color=INK, markerfacecolor=PAPER, markersize=5, label=titles[method])
+            axes.plot(x, y, marker, color=INK, markerfacecolor=PAPER, markersize=5, label=title)
     axes.set_yticks(heights, [overlap.label for overlap in found])
     axes.set_ylim(len(found) - 0.5, -0.5)
     axes.set_xlim(0, 100)
@@ -78,10 +79,16 @@ def _overlap(source: Source, group: tuple[str, ...]) -> Overlap:
         values.append([100 * np.mean(share) for share in (a & b, a & ~b, ~a & b, ~a & ~b)])
     fused = {
         method: float(np.mean([accuracy(record) for record in runs]))
-        for method in FUSED
+        for method in _fused()
         if (runs := source.runs(method, [group]))
     }
     return Overlap(source.group_title(group), by_seed(first, values).mean(axis=0), fused)
+
+
+def _fused() -> tuple[str, str]:
+    """Return the methods whose accuracy is marked: the paper's first baseline, and its own."""
+    asked = read_paper().question
+    return asked.against[0], asked.method
 
 
 def _summary(found: Sequence[Overlap]) -> str:

@@ -62,7 +62,7 @@ def paired_chart(source: Source) -> Chart:
     """Return the dot plot, a panel for each comparison."""
     found = pairings(source)
     if not found:
-        raise LackingError("no method is compared with another; `ferfuse reproduce --methods late attention-fusion`")
+        raise LackingError("no method is compared with another; `ferfuse reproduce --question METHOD --against NAME`")
     shown = found[:LARGEST]
     caption = (
         "Test accuracy of both methods on the same seed, mean over pairs of networks. Blue: the method is ahead on "

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from benchmark.reporting.accuracy import SELECTION
-from benchmark.reporting.figures.source import Floats, LackingError, Source, by_seed
+from benchmark.analysis.facts import SELECTION
+from benchmark.reporting.figures.source import Floats, LackingError, Source, by_seed, spread
 from benchmark.reporting.figures.style import BLUE, INK, PAPER, VERMILLION, Chart, drawn_alone
 from benchmark.reporting.wording import points
-from benchmark.statistics.paired import paired_t_test, stretched
 
 RULES = {
     "best_test_epoch": ("Best epoch on test", VERMILLION, "D", VERMILLION),
@@ -22,11 +21,11 @@ RULES = {
 
 @dataclass(frozen=True, eq=False)
 class Gain:
-    """Points over the validation-selected epoch, by rule: mean over pairs and seeds, and its t interval."""
+    """Points over the validation-selected epoch, by rule: mean over pairs and seeds, and spread over seeds."""
 
     title: str
     means: dict[str, float]
-    intervals: dict[str, tuple[float, float]]
+    spreads: dict[str, float]
 
 
 def gains(source: Source) -> list[Gain]:
@@ -41,11 +40,10 @@ def selection_chart(source: Source) -> Chart:
     found = gains(source)
     if not found:
         raise LackingError("no method has epochs to choose from; `ferfuse reproduce --methods early` trains one")
-    confidence = 100 * source.found["protocol"]["confidence"]
     caption = (
         "Test accuracy under two other choices of the epoch, minus that of the epoch chosen on validation, mean over "
-        f"pairs. Bars: {confidence:g} % t interval over seeds. The best epoch on test looks at what it is measured on: "
-        "its gain is optimism, not skill."
+        "pairs. Bars: standard deviation over seeds. The best epoch on test looks at what it is measured on: its gain "
+        "is optimism, not skill."
     )
     size = (1.2 + 0.3 * len(found), 2)
     figure = drawn_alone(lambda axes: draw_gains(axes, found), size, source.about)
@@ -57,11 +55,10 @@ def draw_gains(axes: Axes, found: Sequence[Gain]) -> None:
     axes.axvline(0, color=INK, linewidth=0.8)
     for offset, (rule, (label, colour, marker, face)) in zip((-0.14, 0.14), RULES.items(), strict=True):
         means = np.array([gain.means[rule] for gain in found])
-        ends = np.nan_to_num(np.array([gain.intervals[rule] for gain in found]) - means[:, None])
         axes.errorbar(
             means,
             np.arange(len(found)) + offset,
-            xerr=np.abs(ends.T),
+            xerr=[gain.spreads[rule] for gain in found],
             fmt=marker,
             color=colour,
             markerfacecolor=face,
@@ -77,14 +74,9 @@ def draw_gains(axes: Axes, found: Sequence[Gain]) -> None:
 
 
 def _gain(source: Source, method: str) -> Gain:
-    means, intervals = {}, {}
-    protocol = source.found["protocol"]
-    for rule in RULES:
-        found = _over_validation(source, method, rule)
-        apart = stretched(found, protocol["test_share"]) if "test_share" in protocol else found
-        test = paired_t_test(apart, confidence=protocol["confidence"])
-        means[rule], intervals[rule] = test.mean, test.interval
-    return Gain(source.title(method), means, intervals)
+    found = {rule: _over_validation(source, method, rule) for rule in RULES}
+    means = {rule: float(values.mean()) for rule, values in found.items()}
+    return Gain(source.title(method), means, {rule: float(spread(values)) for rule, values in found.items()})
 
 
 def _over_validation(source: Source, method: str, rule: str) -> Floats:

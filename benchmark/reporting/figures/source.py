@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from benchmark.analysis.facts import SELECTION
 from benchmark.ledger import Ledger, Record
-from benchmark.reporting.accuracy import SELECTION, data_name
+from benchmark.reporting.accuracy import data_name
 from benchmark.reporting.wording import Values, counted, flag_of, group_of, title_of
 
 Floats = NDArray[np.float64]

@@ -13,13 +13,15 @@ from dataclasses import dataclass, replace
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmark.analysis.facts import may_be_read
+from benchmark.analysis.paper import read_paper
 from benchmark.reporting.accuracy import data_name
-from benchmark.reporting.figures.forest import MARKS, Block, Line, family_blocks
+from benchmark.reporting.figures.forest import MARKS, Block, Line, family_blocks, kind_of
 from benchmark.reporting.figures.orders import LOOKS, Ordered, ordered
 from benchmark.reporting.figures.source import LackingError, Source, spread
 from benchmark.reporting.figures.style import INK, PAPER, RULE, Chart, drawn
 from benchmark.reporting.figures.titles import SUMMARIES
-from benchmark.reporting.readings import FAMILY, ORDERS
+from benchmark.reporting.readings import ORDERS
 from benchmark.reporting.wording import counted, points
 
 WIDE, NARROW = 7.4, 3.6  # inches
@@ -65,7 +67,7 @@ def draw_differences(axes: Axes, lines: Sequence[Line], margin: float) -> None:
     axes.axvspan(-margin, margin, color=RULE, alpha=0.5, linewidth=0)
     axes.axvline(0, color=INK, linewidth=0.8)
     for place, line in enumerate(lines):
-        edge, marker, face = MARKS[line.verdict]
+        edge, marker, face = MARKS[kind_of(line.verdict)]
         height = -2 * place
         _words(axes, height + 0.85, f"{line.label}:", f"{points(line.difference)}, {line.verdict}")
         for ends, width in ((line.over_images, 0.9), (line.over_seeds, 2.8)):
@@ -122,10 +124,9 @@ def _short(block: Block, source: Source) -> list[Line]:
 
 def _differences(block: Block, source: Source) -> Panel:
     margin = source.found["protocol"]["margin"]
-    confidence = f"{100 * source.found['protocol']['confidence']:g} %"
     title = block.heading
     label = (
-        f"Difference in test accuracy (points), mean over pairs. {confidence} intervals: thick over seeds, thin over "
+        f"Difference in test accuracy (points), mean over pairs. Intervals: thick over seeds, thin over "
         f"seeds and images; grey, within ±{margin:g}"
     )
 
@@ -148,8 +149,8 @@ def _readings(source: Source) -> list[Ordered]:
         found = {method.name: method for method in ordered(source)}
     except LackingError:
         return []
-    dependent = [name for name in found if name in source.found["batch_dependent"] and _base(name) in FAMILY]
-    shown = [name for name in (FAMILY[0], *dependent[:1]) if name in found]
+    dependent = [name for name in found if name in source.found["batch_dependent"] and may_be_read(name)]
+    shown = [name for name in (read_paper().readings[0], *dependent[:1]) if name in found]
     return [found[name] for name in dict.fromkeys(shown)]
 
 

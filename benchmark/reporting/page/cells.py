@@ -12,11 +12,14 @@ SIGNS = {
     "better": ("▲", "better"),
     "worse": ("▼", "worse"),
     "practically equal": ("■", "equal"),
-    "inconclusive": ("○", "open"),
-    "supported": ("▲", "better"),
-    "contradicted": ("▼", "worse"),
+    "open": ("○", "open"),
+    "not yet": ("○", "open"),
+    "possible": ("○", "open"),
+    "shown": ("▲", "better"),
+    "excluded": ("▼", "worse"),
     "reproduced": ("▲", "better"),
-    "not reproduced": ("▼", "worse"),
+    "compatible": ("○", "open"),
+    "not compatible": ("▼", "worse"),
 }
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 

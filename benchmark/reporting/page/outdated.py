@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmark.analysis.freshness import content_key
 from benchmark.ledger import Ledger
 from benchmark.reporting.figures.titles import remove_figures
-from benchmark.reporting.freshness import content_key
 
 PAGE = "index.html"
 KEY = "ferfuse-ledger"

@@ -8,11 +8,18 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from benchmark.analysis.paper import read_paper
 from benchmark.config import UserError, load_config
 from benchmark.ledger import Ledger, write_json, write_text
 from benchmark.reporting.figures.titles import SUMMARIES, summary_file
-from benchmark.reporting.findings.measured import Measured, fill_measured, read_measured
-from benchmark.reporting.findings.sentences import (
+from benchmark.reporting.formats import TEMPLATES, escape_markdown, to_markdown
+from benchmark.reporting.page.provenance import provenance
+from benchmark.reporting.pages import verdict_tables
+from benchmark.reporting.report import available_tables, current_verdicts, make_table
+from benchmark.reporting.scope import WEIGHTS, scope_sentences
+from benchmark.reporting.wording import Values, counted, group_of, names_of, title_of
+from tools.findings.measured import Measured, fill_measured, read_measured
+from tools.findings.sentences import (
     claim_words,
     comparison_sentence,
     contrast_sentence,
@@ -21,14 +28,7 @@ from benchmark.reporting.findings.sentences import (
     order_sentence,
     repetition_sentence,
 )
-from benchmark.reporting.findings.values import claim_evidence, findings_of
-from benchmark.reporting.formats import TEMPLATES, escape_markdown, to_markdown
-from benchmark.reporting.page.provenance import provenance
-from benchmark.reporting.pages import verdict_tables
-from benchmark.reporting.printed import read_paper
-from benchmark.reporting.report import available_tables, current_verdicts, make_table
-from benchmark.reporting.scope import WEIGHTS, scope_sentences
-from benchmark.reporting.wording import Values, counted, group_of, names_of, title_of
+from tools.findings.values import claim_evidence, findings_of
 
 PAGE, README = Path("docs/findings.md"), Path("README.md")
 MARKED = re.compile(r"<!-- findings(?:: (\S+))? -->.*?<!-- /findings -->", re.DOTALL)
@@ -82,7 +82,7 @@ def _renderer(
 ) -> Callable[[str], str]:
     """Return what fills in a template; paths in it are as seen from the root of the documents."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([Path(__file__).parent, TEMPLATES]),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

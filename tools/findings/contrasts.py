@@ -1,25 +1,24 @@
 """Differences that the verdicts leave out: one evaluation order against another, fusion against its control arms.
 
-Each is a paired t test over seeds of the mean over pairs, under Holm's correction within its list. Seeds alone decide
-here, so that the strongest words are those of this test set.
+Each is a paired comparison over seeds of the mean over pairs, with intervals that hold for its list together. Seeds
+alone decide here, so that the strongest words are those of this test set.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan
 from typing import Any
 
 import numpy as np
 
+from benchmark.analysis.comparisons import compare_seeds
+from benchmark.analysis.facts import SELECTION, in_order, may_be_read
+from benchmark.analysis.paper import read_paper
 from benchmark.ledger import Ledger, Record
-from benchmark.reporting.accuracy import SELECTION, in_order
-from benchmark.reporting.comparisons import Protocol, basis_of, compare_seeds
-from benchmark.reporting.printed import read_paper
-from benchmark.reporting.readings import FAMILY, ORDERS
+from benchmark.reporting.readings import ORDERS
 from benchmark.reporting.wording import Values, group_of, title_of
-from benchmark.statistics.verdicts import comparison_verdict
+from benchmark.statistics.comparison import Protocol
 
 Group = tuple[str, ...]
 Cells = dict[tuple[int, Group], float]
@@ -40,8 +39,8 @@ class Contrast:
 def protocol_of(found: Values) -> Protocol:
     """Return the protocol of verdicts that are written."""
     kept = found["protocol"]
-    names = ("alpha", "confidence", "margin")
-    return Protocol(**{name: kept[name] for name in names}, test_share=kept.get("test_share", 0.0))
+    looks = tuple(found["looks"]["planned"])
+    return Protocol(kept["alpha"], kept["margin"], looks, kept.get("test_share", 0.0))
 
 
 def answered(contrasts: Sequence[Contrast], protocol: Protocol) -> list[dict[str, Any]]:
@@ -58,14 +57,13 @@ def answered(contrasts: Sequence[Contrast], protocol: Protocol) -> list[dict[str
                 "method": member.method,
                 "first": member.first,
                 "second": member.second,
-                "n_seeds": test.paired.n_seeds,
-                "difference": test.paired.mean,
-                "sd": test.paired.sd,
-                "t_ci": test.paired.interval,
-                "p_value": test.paired.p_value,
-                "p_holm": test.p_holm,
+                "n_seeds": test.n_seeds,
+                "difference": test.mean,
+                "sd": test.sd,
+                "seeds_interval": test.seeds_interval,
+                "p_adjusted": test.p_adjusted,
                 "family_size": len(members),
-                "verdict": comparison_verdict(basis_of(test, (nan, nan)), alpha=protocol.alpha),
+                "verdict": test.verdict,
             }
     return [rows[id(contrast)] for contrast in contrasts]
 
@@ -199,11 +197,10 @@ def _audited(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
     """Return the audit's findings of the attention family on the groups of the main comparison, default first."""
     found: dict[str, list[dict[str, Any]]] = {}
     for finding in ledger.audit:
-        name = finding["method"].partition(":")[0]
         in_main = finding["backbones"] in ledger.experiment["main"]["groups"]
-        if in_main and name in FAMILY and "partner=" not in finding["method"]:
+        if in_main and may_be_read(finding["method"]):
             found.setdefault(finding["method"], []).append(finding)
-    return {method: found[method] for method in in_order(found, FAMILY)}
+    return {method: found[method] for method in in_order(found, read_paper().readings)}
 
 
 def _cells(findings: Sequence[dict[str, Any]], order: str) -> Cells:

@@ -12,45 +12,45 @@ from benchmark.reporting.wording import (
     group_of,
     listed,
     number,
-    p_value,
     points,
     signed_interval,
     title_of,
 )
+from benchmark.statistics.verdicts import EQUAL
 
 CLAIM_WORDS = {
-    "supported": "Supported on these data",
-    "direction only": "Supported in its direction, not in its size",
-    "contradicted": "Contradicted on these data",
-    "inconclusive": "Open: neither shown nor excluded",
+    "shown": "Shown on these data",
+    "excluded": "Excluded on these data",
+    "possible": "Possible: neither shown nor excluded",
 }
 NOT_TESTED = "Not tested"
 
 
 def relation(row: Values, other: str) -> str:
-    """Return how something compares to another, by the verdict: above, below, practically equal, not told apart."""
+    """Return how something compares to another, by the verdict: above, below, equal, or no difference."""
     verdict = row["verdict"]
-    interval = f" {signed_interval(row['t_ci'])}" if None not in row["t_ci"] else ""
+    interval = f" {signed_interval(row['seeds_interval'])}" if None not in row["seeds_interval"] else ""
     for word, direction in (("better", "above"), ("worse", "below")):
         if verdict.startswith(word):
-            where = " on this test set" if verdict.endswith("test set") else ""
-            return f"{abs(row['difference']):.2f} points {direction} {other}{interval}{where}"
-    word = "practically equal to" if verdict == "practically equal" else "not told apart from"
-    return f"{word} {other} ({points(row['difference'])} points{interval})"
+            return f"is {abs(row['difference']):.2f} points {direction} {other}{interval}{verdict.removeprefix(word)}"
+    size = f"({points(row['difference'])} points{interval})"
+    if verdict.startswith(EQUAL):
+        return f"is practically equal to {other}{verdict.removeprefix(EQUAL)} {size}"
+    return f"shows no significant difference from {other} {size}"
 
 
 def contrast_sentence(row: Values) -> str:
     """Return a contrast as a sentence."""
-    return f"{row['first']} is {relation(row, row['second'])}."
+    return f"{row['first']} {relation(row, row['second'])}."
 
 
 def comparison_sentence(found: Values, row: Values) -> str:
-    """Return a comparison of `significance.json` as a sentence, with both intervals and the corrected p-value."""
+    """Return a comparison of `significance.json` as a sentence, with both intervals."""
     first = _name(found, row["method"], row["pair"])
     second = _name(found, row["baseline"], row["baseline_pair"] or row["pair"])
-    crossed = f"; over seeds and images {signed_interval(row['crossed_ci'])}" if None not in row["crossed_ci"] else ""
-    p = f"; p = {p_value(row['p_holm'])}, Holm".replace("= <", "<") if row["p_holm"] is not None else ""
-    return f"{first} is {relation(row, second)}{crossed}{p}."
+    images = row["images_interval"]
+    crossed = f"; over seeds and images {signed_interval(images)}" if None not in images else ""
+    return f"{first} {relation(row, second)}{crossed}."
 
 
 def _name(found: Values, method: str, pair: Any) -> str:
@@ -60,7 +60,7 @@ def _name(found: Values, method: str, pair: Any) -> str:
 
 def claim_words(claim: Values, tested: bool) -> str:
     """Return the verdict on a claim in words; `tested` tells whether anything that it needs was run."""
-    if claim["verdict"] == "inconclusive" and claim["not_run"]:
+    if claim["verdict"] == "possible" and claim["not_run"]:
         return f"{NOT_TESTED}{' in full' if tested else ''}"
     return CLAIM_WORDS[claim["verdict"]]
 
@@ -76,7 +76,7 @@ def order_sentence(orders: Values, gaps: list[Values], title: str) -> str:
     gap = next((row for row in gaps if row["method"] == orders["method"] and row["about"] == "file_order"), None)
     if gap is None:
         return f"{scores}."
-    return f"{scores}: in file order it is {relation(gap, 'its accuracy on shuffled images')}."
+    return f"{scores}: in file order it {relation(gap, 'its accuracy on shuffled images')}."
 
 
 def independent_sentence(orders: list[Values], found: Values) -> str:
@@ -96,11 +96,9 @@ def optimism_sentence(found: Values) -> str:
     if not rows:
         return ""
     gains = [row["difference"] for row in rows.values()]
-    sure = [name for name, row in rows.items() if row["t_ci"][0] is not None and row["t_ci"][0] > 0]
-    which = "of none" if not sure else "of each" if len(sure) == len(rows) else f"of {len(sure)} of {len(rows)}"
     return (
         f"Choosing the epoch on the test images instead of validation would add {min(gains):.2f} to {max(gains):.2f} "
-        f"points, by method; the 95 % interval over seeds is above zero for the gain {which}."
+        "points, by method: a look at the test images that cannot lose."
     )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
+from benchmark.analysis.paper import read_paper
 from benchmark.config import Question, base_name
-from benchmark.reporting.printed import read_paper
 
 PRIMARY, PAPER = "primary", "paper"  # families of comparisons: the questions, and the paper's where it is none of them
 

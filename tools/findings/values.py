@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmark.analysis.paper import read_paper
+from benchmark.analysis.questions import PAPER, papers_family
+from benchmark.analysis.report import rounded
 from benchmark.config import Question
 from benchmark.ledger import Ledger
-from benchmark.reporting.findings.contrasts import (
+from benchmark.reporting.wording import Values
+from tools.findings.contrasts import (
     answered,
     control_contrasts,
     evaluation_orders,
@@ -14,10 +18,6 @@ from benchmark.reporting.findings.contrasts import (
     protocol_of,
     reading_contrasts,
 )
-from benchmark.reporting.printed import read_paper
-from benchmark.reporting.questions import PAPER, papers_family
-from benchmark.reporting.significance import rounded
-from benchmark.reporting.wording import Values
 
 
 def findings_of(ledger: Ledger, found: Values) -> Values:

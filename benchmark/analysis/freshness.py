@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmark.ledger import Ledger
 
-FORMAT = 3
+FORMAT = 4
 
 
 def content_key(ledger: Ledger) -> str:
@@ -20,6 +20,7 @@ def content_key(ledger: Ledger) -> str:
     ]
     known = ledger.experiment
     asked = [known["main"], known["settings"]["seeds"], known["dataset"], known["settings"].get("questions", [])]
+    asked.append(known["settings"].get("statistics", {}))
     versions = [sorted(known.get("plugins", {})), sorted(record.run_id for record in ledger.aside)]
     found = {finding["run_id"]: finding["verdict"] for finding in ledger.audit}
     text = json.dumps([FORMAT, runs, asked, versions, found], sort_keys=True)

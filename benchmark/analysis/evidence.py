@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.analysis.facts import SELECTION, batch_dependent_methods, in_order, is_reading, test_share
+from benchmark.analysis.missing import missing_runs
+from benchmark.analysis.paper import read_paper
+from benchmark.analysis.questions import questions_of
 from benchmark.config import Question, UserError
 from benchmark.ledger import Ledger, Record
-from benchmark.reporting.accuracy import PAPER_METHODS, SELECTION, batch_dependent_methods, in_order, test_share
-from benchmark.reporting.missing import missing_runs
-from benchmark.reporting.printed import read_paper
-from benchmark.reporting.questions import questions_of
-from benchmark.reporting.readings import FAMILY
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -85,12 +84,13 @@ class Evidence:
         return np.array([[100 * record.metrics[rule][name] for record in row] for row in records])
 
     def best_single(self) -> Bools | Floats:
-        """Return what the better network of each group alone gets right, better on validation; as `correct` does."""
-        return np.array([[self._compared(self._best_branch(g, s)) for g in self.groups] for s in self.seeds])
+        """Return what the best network of each group alone gets right, best on validation; as `correct` does."""
+        best = [self._best_branch(group) for group in self.groups]
+        return np.array([[self._compared(self.outcomes[None, (name,), s]) for name in best] for s in self.seeds])
 
-    def _best_branch(self, group: Group, seed: int) -> Outcome:
-        branches = [self.outcomes[None, (name,), seed] for name in group]
-        return max(branches, key=lambda outcome: outcome.validation_accuracy)  # the first of equals
+    def _best_branch(self, group: Group) -> str:
+        """Return the network with the highest mean validation accuracy over seeds, the first of equals."""
+        return max(group, key=lambda name: sum(self.outcomes[None, (name,), s].validation_accuracy for s in self.seeds))
 
     def group_title(self, group: Iterable[str]) -> str:
         """Return what tables call a group."""
@@ -107,7 +107,7 @@ def read_evidence(ledger: Ledger) -> Evidence:
     """
     main, records = ledger.experiment["main"], by_cell(ledger)
     groups = in_order([tuple(g) for g in main["groups"] if len(g) > 1], read_paper().pairs, key=frozenset)
-    methods = in_order(main["methods"], PAPER_METHODS) if groups else []
+    methods = in_order(main["methods"], read_paper().methods) if groups else []
     readings = list(
         dict.fromkeys(method for method, group, _ in records if method and is_reading(method) and group in groups)
     )
@@ -136,12 +136,6 @@ def read_evidence(ledger: Ledger) -> Evidence:
         n_images=sum(ledger.experiment["dataset"]["images"]["test"]),
         test_share=test_share(ledger),
     )
-
-
-def is_reading(method: str) -> bool:
-    """Tell whether a method is the paper's attention under other settings than the default."""
-    name, separator, _ = method.partition(":")
-    return bool(separator) and name in FAMILY and "partner=shuffled" not in method
 
 
 def by_cell(ledger: Ledger) -> dict[Cell, Record]:

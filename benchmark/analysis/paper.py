@@ -23,7 +23,10 @@ class Paper:
         pairs: the order in which the paper prints pairs of backbones.
         text: numbers that stand in the running text: (method, printed).
         claims: each with the test that decides it, as the file gives them.
+        methods: in the order in which the paper prints them.
         question: what the paper asks; `simple` are the methods that every further one is set against.
+        readings: methods whose formula the paper leaves open.
+        control: the setting that marks a control arm; `controls` are the methods that Table 4 shows, with short titles.
         n_test, batch_size: of the printed numbers.
     """
 
@@ -34,8 +37,12 @@ class Paper:
     pairs: list[frozenset[str]]
     text: list[tuple[str, str]]
     claims: list[dict[str, Any]]
+    methods: list[str]
     question: Question
     simple: list[str]
+    readings: list[str]
+    control: str
+    controls: dict[str, str]
     n_test: int
     batch_size: int
 
@@ -53,8 +60,12 @@ def read_paper() -> Paper:
         pairs=list(dict.fromkeys(pair for _, pair in fusion)),
         text=[(row["method"], row["printed"]) for row in values["text"]],
         claims=values["claim"],
+        methods=values["methods"],
         question=Question(**values["question"]),
         simple=values["simple"],
+        readings=values["readings"],
+        control=values["control"],
+        controls=values["controls"],
         n_test=values["n_test"],
         batch_size=values["batch_size"],
     )

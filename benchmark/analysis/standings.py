@@ -1,4 +1,4 @@
-"""Which backbone and which method is the best, and which are not told apart from it."""
+"""Which backbone and which method is the best, and which do not differ significantly from it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.reporting.accuracy import SELECTION
-from benchmark.reporting.comparisons import Protocol
-from benchmark.reporting.evidence import Evidence, Floats
+from benchmark.analysis.evidence import Evidence, Floats
+from benchmark.analysis.facts import SELECTION
+from benchmark.statistics.comparison import Protocol
+from benchmark.statistics.looks import looks
 from benchmark.statistics.paired import stretched
 from benchmark.statistics.standing import top_arms
 
@@ -36,8 +37,10 @@ def _alone(evidence: Evidence, name: str, seed: int) -> float:
 
 def _family(names: list[str], pairs: Sequence[Any], accuracies: Floats, protocol: Protocol) -> dict[str, Any]:
     """Return the top of each pair: (P, M, S) accuracies of the named arms."""
-    apart = stretched(accuracies, protocol.test_share) if protocol.test_share else accuracies
-    tops = top_arms(apart, alpha=protocol.alpha)
+    n_seeds = accuracies.shape[2]
+    at = looks(protocol.looks or (n_seeds,), n_seeds, alpha=protocol.alpha).current
+    apart = stretched(accuracies[:, :, : at.n_seeds], protocol.test_share)
+    tops = top_arms(apart, alpha=at.alpha)
     return {
         "compared": names,
         "comparisons": len(pairs) * len(names) * (len(names) - 1) // 2,

@@ -8,18 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.ledger import Record
-from benchmark.reporting.accuracy import SELECTION
-from benchmark.reporting.comparisons import (
+from benchmark.analysis.comparisons import (
     Decision,
     Protocol,
-    compare_seeds,
     records_of,
 )
-from benchmark.reporting.evidence import Evidence
-from benchmark.reporting.printed import Paper, read_paper
-from benchmark.reporting.questions import PAPER, papers_family
-from benchmark.reporting.selection import RULES
+from benchmark.analysis.evidence import Evidence
+from benchmark.analysis.facts import RULES, SELECTION
+from benchmark.analysis.paper import Paper, read_paper
+from benchmark.analysis.questions import PAPER, papers_family
+from benchmark.ledger import Record
+from benchmark.statistics.paired import sample_sd
 from benchmark.statistics.prediction import prediction_interval
 from benchmark.statistics.proportions import (
     attainable_accuracy,
@@ -27,7 +26,7 @@ from benchmark.statistics.proportions import (
     printed_value,
     wilson_interval,
 )
-from benchmark.statistics.verdicts import claim_verdict, printed_verdict
+from benchmark.statistics.verdicts import NOT_YET, claim_verdict, printed_verdict
 
 Printed = dict[str, Any]
 
@@ -94,14 +93,14 @@ def _judged(
     )
     runs = [found for group in wanted if (found := records_of(evidence, method, group))]
     values = [[100 * record.metrics[rule]["accuracy"] for record in found] for found in runs]
-    intervals = [prediction_interval(row, confidence=protocol.confidence) for row in values]
+    intervals = [prediction_interval(row, confidence=1 - protocol.alpha) for row in values]
     interval = (min(low for low, _ in intervals), max(high for _, high in intervals)) if intervals else (nan, nan)
     n_seeds = min(map(len, runs), default=0)
     return {
         "ours": float(np.mean([np.mean(row) for row in values])) if values else None,
         "n_seeds": n_seeds,
         "prediction_interval": interval,
-        "verdict": printed_verdict(printed, interval, n_seeds, same_data=is_papers_data(evidence)),
+        "verdict": printed_verdict(printed, interval, protocol.margin, same_data=is_papers_data(evidence)),
     }
 
 
@@ -110,21 +109,18 @@ def _as_run(evidence: Evidence, method: str | None, backbones: tuple[str, ...]) 
     return tuple(found[0].backbones) if found else backbones
 
 
-def claims(evidence: Evidence, decisions: Sequence[Decision], protocol: Protocol) -> list[dict[str, Any]]:
-    """Return the verdict on every claim; on other data than the paper's only its direction is tested."""
+def claims(evidence: Evidence, decisions: Sequence[Decision]) -> list[dict[str, Any]]:
+    """Return for every claim whether these data show it, exclude it, or leave it possible."""
     return [
-        {"id": claim["id"], "statement": claim["statement"], **_claim(claim["test"], evidence, decisions, protocol)}
+        {"id": claim["id"], "statement": claim["statement"], **_claim(claim["test"], evidence, decisions)}
         for claim in read_paper().claims
     ]
 
 
-def _claim(
-    test: dict[str, Any], evidence: Evidence, decisions: Sequence[Decision], protocol: Protocol
-) -> dict[str, Any]:
-    size = test.get("size") if is_papers_data(evidence) else None
+def _claim(test: dict[str, Any], evidence: Evidence, decisions: Sequence[Decision]) -> dict[str, Any]:
     family = papers_family(evidence.questions) if test["family"] == PAPER else test["family"]
     own = [d for d in decisions if (d.contrast.family, d.contrast.method) == (family, test["method"])]
-    found = {_against(decision): decision.basis for decision in own}
+    found = {_against(decision): decision for decision in own}
     if test["family"] == "best-pair":
         wanted = [(test["method"], frozenset(test["pair"]), frozenset(other)) for other in test["others"]]
         pairs = [test["pair"], *test["others"]]
@@ -132,13 +128,12 @@ def _claim(
     else:
         wanted = [(name, frozenset(), frozenset()) for name in test["baselines"]]
         not_run = [key[0] for key in wanted if key not in found]
-    basis = [found[key] for key in wanted if key in found]
-    return {
-        "verdict": "inconclusive" if len(basis) < len(wanted) else claim_verdict(basis, size, alpha=protocol.alpha),
-        "size": test.get("size"),
-        "size_tested": size is not None,
-        "not_run": not_run,
-    }
+    decisions = [found[key] for key in wanted if key in found]
+    verdict = claim_verdict([decision.test.bounds for decision in decisions], test.get("size"))
+    open_still = len(decisions) < len(wanted) or any(decision.test.verdict == NOT_YET for decision in decisions)
+    if verdict == "shown" and (open_still or any(decision.batch_dependent for decision in decisions)):
+        verdict = "possible"  # images are no units where predictions depend on their batch
+    return {"method": test["method"], "verdict": verdict, "size": test.get("size"), "not_run": not_run}
 
 
 def _against(decision: Decision) -> tuple[str, frozenset[str], frozenset[str]]:
@@ -146,14 +141,14 @@ def _against(decision: Decision) -> tuple[str, frozenset[str], frozenset[str]]:
     return contrast.baseline, frozenset(contrast.pair or ()), frozenset(contrast.baseline_pair or ())
 
 
-def selection_optimism(evidence: Evidence, protocol: Protocol) -> dict[str, dict[str, Any]]:
+def selection_optimism(evidence: Evidence) -> dict[str, dict[str, Any]]:
     """Return, by method, what choosing the epoch on the test images adds to validation-selected accuracy, in points.
 
-    The mean over pairs by seed, with its spread over seeds.
+    The mean over pairs by seed, with its spread over seeds. It cannot be below zero: no interval, no test.
     """
     found = {}
     for method in [*evidence.methods, *evidence.readings]:
-        gain = evidence.metric(method, "best_test_epoch") - evidence.metric(method, SELECTION)
-        test = compare_seeds(gain.mean(axis=0)[None], protocol)[0].paired
-        found[method] = {"difference": test.mean, "sd": test.sd, "n_seeds": test.n_seeds, "t_ci": test.interval}
+        gain = (evidence.metric(method, "best_test_epoch") - evidence.metric(method, SELECTION)).mean(axis=0)
+        sd = sample_sd(gain) if gain.size > 1 else nan
+        found[method] = {"difference": float(gain.mean()), "sd": sd, "n_seeds": gain.size}
     return found

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from math import nan
 from typing import Any
 
 import numpy as np
 
-from benchmark.reporting.accuracy import SELECTION
-from benchmark.reporting.comparisons import Protocol, basis_of, compare_seeds, run_baselines
-from benchmark.reporting.evidence import Evidence, Floats
+from benchmark.analysis.comparisons import compare_seeds, run_baselines
+from benchmark.analysis.evidence import Evidence, Floats
+from benchmark.analysis.facts import SELECTION
+from benchmark.statistics.comparison import Protocol
 from benchmark.statistics.interaction import interaction_test
 from benchmark.statistics.mcnemar import mcnemar_test
 from benchmark.statistics.paired import Refusal
-from benchmark.statistics.verdicts import comparison_verdict
 
+GENERATOR_SEED = 20_260_102  # of the permutations, the same for every report
 CHOICES = {
     "last epoch": ("last_epoch", "accuracy"),
     "best epoch on test": ("best_test_epoch", "accuracy"),
@@ -38,9 +37,8 @@ def protocol_choices(evidence: Evidence, protocol: Protocol) -> list[dict[str, A
     rows: list[dict[str, Any]] = []
     for choice, differences in _differences(evidence, question.method, baselines):
         tests = compare_seeds(differences, protocol)
-        words = [comparison_verdict(basis_of(test, (nan, nan)), alpha=protocol.alpha) for test in tests]
-        verdicts = dict(zip(baselines, words, strict=True))
-        means = dict(zip(baselines, (test.paired.mean for test in tests), strict=True))
+        verdicts = dict(zip(baselines, (test.verdict for test in tests), strict=True))
+        means = dict(zip(baselines, (test.mean for test in tests), strict=True))
         changed = [name for name in baselines if rows and verdicts[name] != rows[0]["verdicts"][name]]
         rows.append({"choice": choice, "differences": means, "verdicts": verdicts, "changed": changed})
     return rows
@@ -68,8 +66,7 @@ def interaction(evidence: Evidence, protocol: Protocol) -> dict[str, Any] | None
     if len(methods) < 2 or len(evidence.groups) < 2 or protocol.test_share:
         return None
     accuracies = np.stack([evidence.metric(method) for method in methods])
-    generator = replace(protocol, generator_seed=protocol.generator_seed + 1).generator()
-    test = interaction_test(accuracies, generator, n_resamples=protocol.n_resamples, alpha=protocol.alpha)
+    test = interaction_test(accuracies, np.random.default_rng(GENERATOR_SEED), alpha=protocol.alpha)
     if isinstance(test, Refusal):
         return {"methods": methods, "p_value": None, "refused": str(test)}
     return {"methods": methods, "p_value": test.p_value, "refused": None}

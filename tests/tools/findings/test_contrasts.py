@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from scipy import stats
 
+from benchmark.analysis.comparisons import PROTOCOL
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, Record, load_ledger
-from benchmark.reporting.comparisons import PROTOCOL
-from benchmark.reporting.findings.contrasts import (
+from benchmark.reporting.significance import make_significance
+from tests.conftest import make_record
+from tests.reporting.drawn import FIVE, Rule, write_packed
+from tools.findings.contrasts import (
     Contrast,
     answered,
     control_contrasts,
@@ -19,8 +22,8 @@ from benchmark.reporting.findings.contrasts import (
     order_contrasts,
     reading_contrasts,
 )
-from benchmark.reporting.findings.measured import Measured, fill_measured, read_measured
-from benchmark.reporting.findings.sentences import (
+from tools.findings.measured import Measured, fill_measured, read_measured
+from tools.findings.sentences import (
     claim_words,
     comparison_sentence,
     contrast_sentence,
@@ -29,9 +32,6 @@ from benchmark.reporting.findings.sentences import (
     order_sentence,
     repetition_sentence,
 )
-from benchmark.reporting.significance import make_significance
-from tests.conftest import make_record
-from tests.reporting.drawn import FIVE, Rule, write_packed
 
 PAIRS = [["a", "b"], ["a", "c"]]
 BATCH = "attention-fusion:axis=batch"
