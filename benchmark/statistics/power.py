@@ -124,7 +124,7 @@ def _look_needed(mean: float, sd: float, floor: float, plan: Plan, n_seeds: int)
 def _chance_between(low: tuple[float, float], high: tuple[float, float], degrees: int) -> float:
     """P(a + b x < Z < c + d x) for a standard normal Z and an independent x = √(χ²_ν / ν).
 
-    low = (a, b) and high = (c, d). One integral over x for the two-sided t test and for two one-sided ones;
+    low = (a, b) and high = (c, d). One integral over x;
     scipy's noncentral t distribution gives NaN for scattered large noncentralities.
     """
     half = degrees / 2

@@ -1,4 +1,4 @@
-"""One difference per seed: the t test, the sign flips, and what is refused."""
+"""One difference per seed: the t test, and what is refused."""
 
 import math
 
@@ -7,16 +7,12 @@ import pytest
 from scipy import stats
 
 from benchmark.statistics.paired import (
-    Refusal,
-    SignFlipTest,
     corrected_resampled_t_test,
     paired_t_test,
-    sign_flip_test,
     stretched,
 )
 
 SLEEP = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
-DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
 
 
 def test_t_test_gives_students_published_example() -> None:
@@ -64,60 +60,6 @@ def test_no_difference_anywhere() -> None:
 def test_what_is_not_one_finite_number_per_seed_is_refused(differences: list[float]) -> None:
     with pytest.raises(ValueError, match="seed"):
         paired_t_test(differences)
-
-
-def test_sign_flips_give_fishers_published_example() -> None:
-    """Fisher 1935 on Darwin's plants: 863 of 2^15 patterns reach the sum of 314, so p = 1726 / 32768."""
-    result = sign_flip_test(DARWIN)
-    assert isinstance(result, SignFlipTest)
-    assert result.p_value == 1726 / 32768
-
-
-@pytest.mark.parametrize("n_seeds", [6, 7, 10, 12])
-def test_sign_flips_agree_with_scipy_in_the_presence_of_ties(n_seeds: int) -> None:
-    rng = np.random.default_rng(n_seeds)
-    differences = rng.integers(-3, 5, size=n_seeds) / 3068
-    library = stats.permutation_test(
-        (differences,), np.mean, permutation_type="samples", n_resamples=math.inf, vectorized=True
-    )
-    result = sign_flip_test(differences)
-    assert isinstance(result, SignFlipTest)
-    assert result.p_value == pytest.approx(library.pvalue, rel=1e-10)
-
-
-def test_smallest_sign_flip_p_value_is_reached_when_all_seeds_agree() -> None:
-    result = sign_flip_test([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
-    assert isinstance(result, SignFlipTest)
-    assert result.p_value == result.smallest_p_value == 2 / 2**6
-
-
-def test_sign_flips_count_a_million_million_patterns() -> None:
-    """Forty alike differences: only the two patterns of one sign reach the sum."""
-    result = sign_flip_test([0.25] * 40)
-    assert isinstance(result, SignFlipTest)
-    assert result.p_value == 2 / 2**40
-
-
-def test_differences_that_cancel_give_one() -> None:
-    result = sign_flip_test([1.0, -1.0, 2.0, -2.0, 0.5, -0.5])
-    assert isinstance(result, SignFlipTest)
-    assert result.p_value == 1
-
-
-def test_a_test_that_cannot_reach_alpha_is_refused_with_the_seeds_it_needs() -> None:
-    refusal = sign_flip_test([0.1, 0.2, 0.3, 0.4, 0.5])
-    assert refusal == Refusal("exact sign-flip test", 5, 6, "5 seeds allow no p-value below 0.0625; 0.05 needs 6 seeds")
-    assert str(refusal).startswith("exact sign-flip test refused: ")
-    stricter = sign_flip_test([0.1] * 6, alpha=0.0125)
-    assert isinstance(stricter, Refusal)
-    assert stricter.seeds_needed == 8
-    assert isinstance(sign_flip_test([0.1] * 8, alpha=0.0125), SignFlipTest)
-
-
-def test_more_than_forty_seeds_are_left_to_the_t_test() -> None:
-    refusal = sign_flip_test([0.1] * 41)
-    assert isinstance(refusal, Refusal)
-    assert refusal.seeds_needed is None
 
 
 def test_corrected_resampled_t_enlarges_the_variance() -> None:

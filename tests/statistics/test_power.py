@@ -1,18 +1,14 @@
 """What the seeds could have shown."""
 
-from math import inf, isfinite, log, sqrt
+import math
+from math import inf, isfinite, sqrt
 
+import numpy as np
 import pytest
+from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from benchmark.statistics.power import (
-    Aim,
-    equivalence_power,
-    minimum_detectable_difference,
-    seeds_needed,
-    seeds_needed_for_equivalence,
-    t_test_power,
-)
+from benchmark.statistics.power import Advice, Aim, Plan, advise, minimum_detectable_difference, t_test_power
 
 
 @pytest.mark.parametrize("n_seeds", [2, 3, 5, 10, 30, 100])
@@ -52,37 +48,42 @@ def test_one_seed_detects_nothing_and_no_spread_everything() -> None:
     assert (t_test_power(0.1, 0.0, 5), t_test_power(0.0, 0.0, 5)) == (1.0, 0.0)
 
 
-def test_thirty_four_pairs_for_half_a_standard_deviation() -> None:
-    """The familiar figure of power tables: effect 0.5, alpha 0.05 two-sided, power 0.8."""
-    assert seeds_needed(0.5, 1.0) == 34
-    assert seeds_needed(-5.0, 10.0) == 34
+def test_advice_is_the_looks_at_which_the_observed_size_would_be_shown() -> None:
+    """By hand: every look from the next on, with the spread at both ends of its 80 % interval."""
+    differences = 1.0 + np.array([-1.6, -0.9, -0.2, 0.1, 0.3, 0.4, 0.5, -0.7, 1.2, 0.9])
+    plan = Plan((10,), 4)
+    advice = advise(differences, 0.0, 900, plan, 0.5)
+    assert advice is not None
+    sd = differences.std(ddof=1)
+    tails = [math.sqrt(9 / stats.chi2.ppf(share, 9)) for share in (0.9, 0.1)]
+    levels = {20: 0.1 * 0.05 / 4, 40: 0.05 * 0.05 / 4, 80: 0.025 * 0.05 / 4}
+    wanted = [next(n for n, level in levels.items() if t_test_power(1.0, tail * sd, n, level) >= 0.8) for tail in tails]
+    assert advice.effect == pytest.approx(1.0)
+    assert advice.seeds == tuple(wanted) == (20, 40)
+    assert advice.images is None
 
 
-def test_seeds_needed_is_the_first_number_that_suffices() -> None:
-    for difference in (0.2, 0.7, 1.5, 3.0, 20.0):
-        needed = seeds_needed(difference, 1.0)
-        assert needed is not None
-        assert t_test_power(difference, 1.0, needed) >= 0.8
-        assert needed == 2 or t_test_power(difference, 1.0, needed - 1) < 0.8
+@pytest.mark.parametrize(
+    ("differences", "why"),
+    [
+        ([1.0, 2.0, 0.0, 1.5], "fewer than five seeds"),
+        ([0.5, 0.1, -0.4, 0.9, 1.1, 0.2], "within the margin"),
+        ([1.0] * 6, "no spread"),
+    ],
+)
+def test_no_advice(differences: list[float], why: str) -> None:
+    assert advise(differences, 0.0, 900, Plan((4,), 1), 0.5) is None, why
 
 
-def test_no_number_of_seeds_shows_nothing() -> None:
-    assert seeds_needed(0.0, 1.0) is None
-    assert seeds_needed(1e-4, 1.0) is None
-    assert seeds_needed_for_equivalence(0.5, 0.1, 0.5) is None
+def test_where_the_images_are_the_limit_more_of_them_are_advised() -> None:
+    """Images alone leave an error of 1 point: a gain of 1 point takes (z + z_power)² times as many of them."""
+    differences = 1.0 + np.array([-0.2, 0.1, 0.2, -0.1, 0.0])
+    advice = advise(differences, 1.0, 900, Plan((5,), 1), 0.5)
+    assert advice is not None
+    through = stats.norm.isf(0.1 * 0.05 / 2) + stats.norm.ppf(0.8)
+    assert advice == Advice(pytest.approx(1.0), (), math.ceil(900 * through**2))
 
 
-@pytest.mark.parametrize(("variation", "n", "published"), [(0.25, 24, 0.7391155), (0.3, 40, 0.8158453)])
-def test_equivalence_power_gives_published_values(variation: float, n: int, published: float) -> None:
-    """Manual of the R package PowerTOST: 2 × 2 crossover, limits 0.80 to 1.25, true ratio 0.95, on logs."""
-    standard_error = sqrt(log(1 + variation**2)) * sqrt(2 / n)
-    assert equivalence_power(log(0.95), standard_error, n - 2, log(1.25)) == pytest.approx(published, abs=1e-7)
-
-
-def test_seeds_needed_for_equivalence_is_the_first_number_that_suffices() -> None:
-    for difference in (0.0, 0.2, 0.4):
-        needed = seeds_needed_for_equivalence(difference, 0.4, 0.5)
-        assert needed is not None
-        powers = [equivalence_power(difference, 0.4 / sqrt(n), n - 1, 0.5) for n in (needed - 1, needed)]
-        assert powers[0] < 0.8 <= powers[1]
-    assert seeds_needed_for_equivalence(0.1, 0.0, 0.5) == 2
+def test_a_spread_that_no_feasible_look_overcomes_brings_no_advice() -> None:
+    differences = 0.6 + 40 * np.array([-1.0, 1.0, -0.5, 0.5, 0.0])
+    assert advise(differences, 0.0, 900, Plan((5,), 4), 0.5) is None

@@ -1,99 +1,110 @@
-"""The words of the report."""
+"""The words of the report, each read off intervals that are written down here."""
 
-from dataclasses import replace
 from math import nan
 
 import pytest
 
-from benchmark.statistics.verdicts import Evidence, claim_verdict, comparison_verdict, printed_verdict
+from benchmark.statistics.verdicts import (
+    VERDICTS,
+    claim_verdict,
+    over_data_sets,
+    printed_verdict,
+    read_equality,
+    read_verdict,
+    widest,
+)
 
-CLEAR = Evidence(n_seeds=10, p_holm=0.001, t_interval=(0.8, 1.6), crossed_interval=(0.3, 2.1), equivalence_p=0.99)
-OPEN = Evidence(n_seeds=10, p_holm=0.2, t_interval=(-0.2, 1.4), crossed_interval=(-0.6, 1.8), equivalence_p=0.6)
-
-
-def mirrored(evidence: Evidence) -> Evidence:
-    (t_low, t_high), (c_low, c_high) = evidence.t_interval, evidence.crossed_interval
-    return replace(evidence, t_interval=(-t_high, -t_low), crossed_interval=(-c_high, -c_low))
-
-
-def test_better_needs_holm_and_both_intervals() -> None:
-    assert comparison_verdict(CLEAR) == "better"
-    assert comparison_verdict(replace(CLEAR, crossed_interval=(-0.1, 2.5))) == "better on this test set"
-    assert comparison_verdict(replace(CLEAR, crossed_interval=(0.0, 2.5))) == "better on this test set"
-    assert comparison_verdict(replace(CLEAR, crossed_interval=(nan, nan))) == "better on this test set"
-    assert comparison_verdict(replace(CLEAR, p_holm=0.06)) == "inconclusive"
-    assert comparison_verdict(replace(CLEAR, t_interval=(-0.01, 1.6))) == "inconclusive"
-
-
-def test_worse_mirrors_better() -> None:
-    assert comparison_verdict(mirrored(CLEAR)) == "worse"
-    assert comparison_verdict(mirrored(replace(CLEAR, crossed_interval=(-0.1, 2.5)))) == "worse on this test set"
-
-
-def test_a_difference_inside_the_margin_is_practically_equal_even_when_it_is_not_zero() -> None:
-    small = Evidence(
-        n_seeds=10, p_holm=0.001, t_interval=(0.1, 0.3), crossed_interval=(0.05, 0.35), equivalence_p=0.001
-    )
-    assert comparison_verdict(small) == "practically equal"
-    assert comparison_verdict(replace(OPEN, equivalence_p=0.04)) == "practically equal"
-
-
-def test_numbers_that_could_not_be_computed_decide_nothing() -> None:
-    assert comparison_verdict(OPEN) == "inconclusive"
-    assert comparison_verdict(Evidence(10, nan, (nan, nan), (nan, nan), nan)) == "inconclusive"
-
-
-def test_few_seeds_decide_nothing() -> None:
-    equal = replace(OPEN, equivalence_p=0.0)
-    for evidence, word in ((CLEAR, "better"), (mirrored(CLEAR), "worse"), (equal, "practically equal")):
-        assert comparison_verdict(replace(evidence, n_seeds=3)) == word
-        assert comparison_verdict(replace(evidence, n_seeds=2)) == "inconclusive"
-    assert claim_verdict([replace(CLEAR, n_seeds=3)]) == "supported"
-    assert claim_verdict([CLEAR, replace(CLEAR, n_seeds=2)]) == "inconclusive"
-    assert claim_verdict([replace(mirrored(CLEAR), n_seeds=2)]) == "inconclusive"
-
-
-def test_differences_that_are_all_alike_need_five_seeds() -> None:
-    alike = replace(CLEAR, t_interval=(1.0, 1.0), p_holm=0.0)
-    assert comparison_verdict(replace(alike, n_seeds=4)) == "inconclusive"
-    assert comparison_verdict(replace(alike, n_seeds=5)) == "better"
-
-
-def test_alpha_is_the_callers() -> None:
-    assert comparison_verdict(replace(CLEAR, p_holm=0.008), alpha=0.01) == "better"
-    assert comparison_verdict(replace(CLEAR, p_holm=0.012), alpha=0.01) == "inconclusive"
-
-
-def test_a_claim_is_supported_by_all_of_its_comparisons() -> None:
-    assert claim_verdict([CLEAR, CLEAR]) == "supported"
-    assert claim_verdict([CLEAR, CLEAR], 1.0) == "supported"
-    assert claim_verdict([CLEAR, CLEAR], 4.0) == "direction only"
-    assert claim_verdict([CLEAR, OPEN]) == "inconclusive"
-    assert claim_verdict([]) == "inconclusive"
-    assert claim_verdict([Evidence(10, nan, (nan, nan), (nan, nan), nan)], 4.0) == "inconclusive"
-
-
-def test_a_claim_is_contradicted_by_one_of_its_comparisons() -> None:
-    assert claim_verdict([CLEAR, mirrored(CLEAR)]) == "contradicted"
-    assert claim_verdict([CLEAR, OPEN], 4.0) == "contradicted"
-    assert claim_verdict([replace(OPEN, equivalence_p=0.01)]) == "contradicted"
-    assert claim_verdict([replace(OPEN, equivalence_p=0.01)], 0.4) == "inconclusive"
+UNKNOWN = (nan, nan)
 
 
 @pytest.mark.parametrize(
-    ("printed", "prediction", "n_seeds", "same_data", "verdict"),
+    ("seeds", "images", "verdict"),
     [
-        ("90.95", (85.1, 87.2), 5, True, "not reproduced"),
-        ("86.35", (85.1, 87.2), 5, True, "reproduced"),
-        ("84.00", (85.1, 87.2), 5, True, "not reproduced"),
-        ("85.3", (85.34, 87.2), 5, True, "reproduced"),
-        ("85.30", (85.34, 87.2), 5, True, "not reproduced"),
-        ("90.95", (85.1, 87.2), 4, True, "inconclusive"),
-        ("90.95", (nan, nan), 5, True, "inconclusive"),
-        ("90.95", (85.1, 87.2), 5, False, "other data"),
+        ((0.8, 1.6), (0.3, 2.1), "better"),
+        ((0.8, 1.6), (-0.1, 2.5), "better on this test set"),
+        ((0.8, 1.6), (0.0, 2.5), "better on this test set"),
+        ((0.8, 1.6), UNKNOWN, "better on this test set"),
+        ((-0.01, 1.6), (-0.2, 1.8), "open"),
+        ((0.0, 1.6), (0.0, 1.8), "open"),
+        (UNKNOWN, UNKNOWN, "open"),
+        ((-1.6, -0.8), (-2.1, -0.3), "worse"),
+        ((-1.6, -0.8), (-2.5, 0.1), "worse on this test set"),
     ],
 )
-def test_printed_numbers(
-    printed: str, prediction: tuple[float, float], n_seeds: int, same_data: bool, verdict: str
-) -> None:
-    assert printed_verdict(printed, prediction, n_seeds, same_data=same_data) == verdict
+def test_direction(seeds: tuple[float, float], images: tuple[float, float], verdict: str) -> None:
+    assert read_verdict(seeds, images) == verdict
+    order = read_verdict(seeds, images, batch_dependent=True)
+    assert order == (verdict if verdict == "open" else f"{verdict.split()[0]} in this order of the test images")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "images", "verdict"),
+    [
+        ((-0.2, 0.3), (-0.4, 0.45), "practically equal"),
+        ((-0.2, 0.3), (-0.4, 0.5), "practically equal on this test set"),
+        ((-0.2, 0.3), UNKNOWN, "practically equal on this test set"),
+        ((-0.2, 0.5), (-0.3, 0.6), None),
+        ((0.1, 0.3), (0.05, 0.35), "better, by less than the margin"),
+        ((0.1, 0.3), (-0.05, 0.35), "practically equal"),
+        ((0.1, 0.3), (-0.7, 0.9), "better on this test set, by less than the margin"),
+        ((-0.3, -0.1), (-0.4, -0.05), "worse, by less than the margin"),
+        ((0.0, 0.0), (0.0, 0.0), "practically equal"),
+        (UNKNOWN, UNKNOWN, None),
+    ],
+)
+def test_equality(seeds: tuple[float, float], images: tuple[float, float], verdict: str | None) -> None:
+    assert read_equality(seeds, images, 0.5) == verdict
+    assert verdict is None or verdict in VERDICTS
+    order = read_equality(seeds, images, 0.5, batch_dependent=True)
+    assert order is None or "in this order of the test images" in order
+
+
+def test_the_widest_of_intervals_leaves_out_what_is_not_known() -> None:
+    assert widest((-1.0, 2.0), (-0.5, 2.5)) == (-1.0, 2.5)
+    assert widest((-1.0, 2.0), UNKNOWN) == (-1.0, 2.0)
+    assert str(widest(UNKNOWN)) == "(nan, nan)"
+
+
+@pytest.mark.parametrize(
+    ("intervals", "size", "verdict"),
+    [
+        ([(0.2, 1.5), (0.1, 2.0)], None, "shown"),
+        ([(0.2, 1.5), (-0.1, 2.0)], None, "possible"),
+        ([(0.2, 1.5), (-2.0, -0.1)], None, "excluded"),
+        ([(3.5, 5.0)], 4.0, "shown"),
+        ([(3.4, 5.0)], 4.0, "possible"),
+        ([(1.0, 3.4)], 4.0, "excluded"),
+        ([(1.0, 3.6)], 4.0, "possible"),
+        ([(0.36, 0.8)], 0.4, "shown"),
+        ([(-1.6, 0.24)], 0.4, "excluded"),
+        ([UNKNOWN], 4.0, "possible"),
+        ([], None, "possible"),
+    ],
+)
+def test_claims(intervals: list[tuple[float, float]], size: float | None, verdict: str) -> None:
+    assert claim_verdict(intervals, size) == verdict
+
+
+def test_over_data_sets_each_has_its_own_verdict() -> None:
+    assert over_data_sets(["better", "better on this test set"]) == "all"
+    assert over_data_sets(["better", "open"]) == "some"
+    assert over_data_sets(["open", "worse"]) == "none"
+    assert over_data_sets(["better in this order of the test images"]) == "none"
+    assert over_data_sets([]) == "none"
+
+
+@pytest.mark.parametrize(
+    ("printed", "prediction", "same_data", "verdict"),
+    [
+        ("86.35", (85.4, 87.2), True, "reproduced"),
+        ("86.35", (85.1, 87.2), True, "compatible"),
+        ("90.95", (85.4, 87.2), True, "not compatible"),
+        ("84.00", (85.4, 87.2), True, "not compatible"),
+        ("85.3", (85.34, 87.2), True, "reproduced"),
+        ("85.30", (85.34, 87.2), True, "not compatible"),
+        ("90.95", (nan, nan), True, "too few seeds"),
+        ("90.95", (85.1, 87.2), False, "other data"),
+    ],
+)
+def test_printed_numbers(printed: str, prediction: tuple[float, float], same_data: bool, verdict: str) -> None:
+    assert printed_verdict(printed, prediction, 0.5, same_data=same_data) == verdict
