@@ -26,7 +26,7 @@ running := $(if $(ENGINE),--engine $(ENGINE)) $(if $(DEVICE),--device $(DEVICE))
     $(if $(RETRY_FAILED),--retry-failed) $(if $(ACCEPT),--accept $(ACCEPT))
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev reproduce plan status table1 table2 table3 table4 report power ui track tune audit bench parity test test-slow lint clean
+.PHONY: help install install-dev reproduce plan status table1 table2 table3 table4 report power ui track tune audit bench parity findings test test-slow lint clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -80,6 +80,9 @@ table3: $(BIN)/.installed ## Print Table 3, readings by evaluation order (ARMS=r
 
 table4: $(BIN)/.installed ## Print Table 4, fusion and its controls (ARMS=controls)
 	@$(BIN)/ferfuse table 4 $(chosen)
+
+findings: $(BIN)/.installed ## Write docs/findings.md and the top of README from a published ledger (EXPERIMENT)
+	@$(BIN)/python -m tools.findings $(EXPERIMENT)
 
 bench: $(BIN)/.installed ## Measure speed: on a CPU against the plain way of the same work, on a GPU as a share of its peak
 	@$(BIN)/python -m tools.bench speed $(if $(DEVICE),--device $(DEVICE))

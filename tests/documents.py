@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmark.analysis.comparisons import PROTOCOL
 from benchmark.analysis.paper import read_paper
 from benchmark.audit.batch_dependence import TOLERANCE
 from benchmark.config import load_config
 from benchmark.ledger import Ledger
 from benchmark.reporting.page.provenance import provenance
+from benchmark.statistics.comparison import Protocol
 from tools.findings.measured import MARKED as FIGURES
 from tools.findings.write import MARKED
 
@@ -33,8 +33,8 @@ KINDS = {
     "year of a source": r"\b[A-Z][a-z]+ (?:19|20)\d\d\b",
     "licence": r"\bApache-2\.0\b",
     "width that VGG's own classifier has": r"\b4096-wide\b",
-    "margin of the protocol": rf"±{PROTOCOL.margin:g} points",
-    "confidence of the protocol": rf"\b{100 * PROTOCOL.confidence:g} %",
+    "margin of the protocol": rf"±{Protocol.margin:g} points",
+    "confidence of the protocol": rf"\b{100 * (1 - Protocol.alpha):g} %",
     "tolerance of the audit": rf"\b{100 * TOLERANCE:g} % of the scores' spread",
     "default of --checkpoint-seconds": r"\bat most every 20 seconds\b",
 }
@@ -48,7 +48,7 @@ def numbers(text: str) -> list[str]:
 
 
 def written_by_hand(text: str) -> str:
-    """Return a document without the part that `ferfuse findings` writes."""
+    """Return a document without the part that `make findings` writes."""
     return MARKED.sub("", text)
 
 
@@ -92,7 +92,7 @@ def ledgers_numbers(ledger: Ledger, report: Path) -> set[str]:
             found.update(NUMBER.findall(value))
         else:
             found.update({f"{value:g}", f"{value:.2f}", f"{value:+.2f}", f"{abs(value):.2f}", f"{value:.4f}"})
-    return found | {f"{100 * PROTOCOL.confidence:g}", "0.0001"}
+    return found | {f"{100 * (1 - Protocol.alpha):g}", "0.0001"}
 
 
 def leaves(value: Any) -> Iterator[float | str]:

@@ -130,8 +130,9 @@ def _claim(test: dict[str, Any], evidence: Evidence, decisions: Sequence[Decisio
         not_run = [key[0] for key in wanted if key not in found]
     decisions = [found[key] for key in wanted if key in found]
     verdict = claim_verdict([decision.test.bounds for decision in decisions], test.get("size"))
-    open_still = len(decisions) < len(wanted) or any(decision.test.verdict == NOT_YET for decision in decisions)
-    if verdict == "shown" and (open_still or any(decision.batch_dependent for decision in decisions)):
+    if any(decision.test.verdict == NOT_YET for decision in decisions):
+        verdict = "possible"
+    if verdict == "shown" and (len(decisions) < len(wanted) or any(one.batch_dependent for one in decisions)):
         verdict = "possible"  # images are no units where predictions depend on their batch
     return {"method": test["method"], "verdict": verdict, "size": test.get("size"), "not_run": not_run}
 

@@ -87,6 +87,7 @@ def plan(
         typer.echo(f"{row['run_id']}  seed {row['seed']}  {what:<32} {'+'.join(row['backbones']):<24} {done}")
     left = sum(not row["finished"] for row in found["runs"])
     typer.echo(f"{len(found['runs'])} runs: {len(found['runs']) - left} finished, {left} to do")
+    typer.echo(_chances(settings, found["looks"]))
     if expected := found["estimate"]:
         team = f"{expected['workers']} worker{'s' if expected['workers'] > 1 else ''}"
         typer.echo(
@@ -98,6 +99,17 @@ def plan(
             typer.echo(_scaling(expected["scaled"]))
         if expected["seconds"] > WORTH_SAVING:
             typer.echo(_savings(settings, expected["half"]))
+
+
+def _chances(settings: Settings, rows: list[dict[str, Any]]) -> str:
+    """Say which gains the planned seeds would show, were noise as it often is."""
+    here = [row for row in rows if row["on"] == "this test set"]
+    chances = "; ".join(f"{row['seeds']} seeds {100 * row['+1']:.0f} % and {100 * row['+2']:.0f} %" for row in here)
+    planned = settings.statistics.looks or [settings.seeds]
+    return (
+        f"verdicts at {', '.join(map(str, planned))} seeds (statistics.looks); chance to show a gain of 1 and of 2 points "
+        f"where differences scatter by 1 point over seeds, on this test set: {chances}"
+    )
 
 
 def _basis(calibrated: int, left: int) -> str:
@@ -135,6 +147,7 @@ def _planned(request: Request, with_estimate: bool) -> dict[str, Any]:
     """Return the runs of a plan and, for those that are to do, what they will take."""
     from benchmark.engine.experiment import planned_runs
     from benchmark.ledger import is_finished
+    from benchmark.reporting.pages import planned_chances
 
     runs = planned_runs(request)
     to_do = [run for run in runs if not is_finished(request.folder, run.run_id)]
@@ -151,7 +164,13 @@ def _planned(request: Request, with_estimate: bool) -> dict[str, Any]:
         }
         for run in runs
     ]
-    return {"runs": rows, "estimate": _expected(request, to_do) if with_estimate and to_do else None}
+    settings = request.settings
+    plan = settings.statistics.looks or [settings.seeds]
+    return {
+        "runs": rows,
+        "looks": planned_chances(plan, 1.0, 0.0, max(len(settings.methods) - 1, 1)),
+        "estimate": _expected(request, to_do) if with_estimate and to_do else None,
+    }
 
 
 def _expected(request: Request, to_do: Sequence[Run]) -> dict[str, Any]:

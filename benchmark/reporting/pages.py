@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import sqrt
 
 from benchmark.reporting.formats import escape_markdown, to_markdown
 from benchmark.reporting.tables import Table, text_table
@@ -263,31 +264,41 @@ def power_rows(found: Values) -> list[Values]:
     ]
 
 
+GAINS = (0.5, 1.0, 2.0, 4.0)  # points
+
+
 def look_rows(found: Values) -> list[Values]:
-    """Return, for the widest spread among the first question's comparisons, what each number of seeds would show."""
-    rows = [row for row in found["comparisons"] if row["family"] == "primary" and row["sd"] is not None]
+    """Return what each number of seeds would show, for the widest spread among the first question's comparisons."""
+    rows = [row for row in found["comparisons"] if row["family"] == "primary" and row["sd"]]
     if not rows:
         return []
-    sd = max(row["sd"] for row in rows)
-    return planned_chances(found["looks"]["planned"], sd, rows[0]["family_size"])
+    widest = max(rows, key=lambda row: row["sd"])
+    shares = widest["noise"]
+    over_seeds = None if shares["seeds"] is None else shares["seeds"] + shares["rest"]
+    floor = widest["sd"] ** 2 / widest["n_seeds"] * shares["images"] / over_seeds if over_seeds else 0.0
+    return planned_chances(found["looks"]["planned"], widest["sd"], floor, widest["family_size"])
 
 
-def planned_chances(plan: Sequence[int], sd: float, comparisons: int) -> list[Values]:
-    """Return the chance to read "better on this test set" for gains of 0.5, 1, 2 and 4 points, by number of seeds.
+def planned_chances(plan: Sequence[int], sd: float, floor: float, comparisons: int) -> list[Values]:
+    """Return the chance to read "better" for gains of 0.5, 1, 2 and 4 points, by number of seeds.
 
     Args:
         plan: planned looks; the numbers of seeds are theirs, or 5, 10 and 20 with one look each.
         sd: standard deviation over seeds of the difference, in points.
+        floor: variance of the mean that the test images alone leave, in squared points.
         comparisons: those that share the level.
+
+    Returns:
+        Two rows for each number of seeds, on this test set and on other images too.
     """
     counts = list(plan) if len(plan) > 1 else sorted({*plan, 5, 10, 20})
     rows = []
     for n_seeds in (count for count in counts if count > 2):
-        look = looks(plan if len(plan) > 1 else (n_seeds,), n_seeds).current
-        chances = {
-            f"+{size:g}": t_test_power(size, sd, n_seeds, look.alpha / comparisons) for size in (0.5, 1.0, 2.0, 4.0)
-        }
-        rows.append({"seeds": n_seeds, **chances})
+        level = looks(plan if len(plan) > 1 else (n_seeds,), n_seeds).current.alpha / comparisons
+        for where, images in (("this test set", 0.0), ("other images too", floor)):
+            error = sqrt(sd**2 + n_seeds * images)
+            chances = {f"+{size:g}": t_test_power(size, error, n_seeds, level) for size in GAINS}
+            rows.append({"seeds": n_seeds, "on": where, **chances})
     return rows
 
 

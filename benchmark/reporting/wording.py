@@ -65,9 +65,8 @@ def _phrase(found: Values, verdict: str, names: str) -> str:
     rest = verdict.removeprefix(word)
     text = PHRASES[word].format(names, margin=found["protocol"]["margin"])
     if verdict == NOT_YET:
-        rest = f": the first look is planned at {counted(found['looks']['current'], 'seed')}"
-    elif verdict == OPEN and found["looks"]["current"] < 3:
-        rest = f": {TOO_FEW[found['looks']['current']]}"
+        at = found["looks"]["current"]
+        rest = ": " + TOO_FEW.get(at, f"the first look is at {at} seeds")
     return text + rest.replace("the margin", f"{found['protocol']['margin']:g} points")
 
 
@@ -147,7 +146,7 @@ def _others(found: Values) -> str:
 def _size(row: Values, first: Values) -> str:
     """Return a difference with the interval that its verdict was read off, in words for the first one."""
     ends = interval_of(row)
-    if None in ends:
+    if None in ends or row["verdict"] == NOT_YET:
         return f"{points(row['difference'])} points"
     level, known = (_level(one["verdict"]) for one in (row, first))
     words = "" if row is not first and level == known else f" points, {level} % interval"

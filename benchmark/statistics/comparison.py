@@ -121,7 +121,7 @@ def compare_differences(
     parts = crossed(array, persons) if array.shape[1] > 1 else Crossed(float(by_seed.mean()), nan, nan, nan, nan)
     wide = stretched(by_seed, protocol.test_share)
     verdict, seeds, images = _read(wide, parts, level, protocol, batch_dependent)
-    if not at.reached:
+    if not at.reached or len(by_seed) < FEWEST_SEEDS:
         verdict = NOT_YET
     known = None if isnan(parts.variance) else parts
     return Comparison(
@@ -145,15 +145,14 @@ def _read(
     by_seed: NDArray[np.float64], parts: Crossed, level: float, protocol: Protocol, batch_dependent: bool
 ) -> tuple[str, Interval, Interval]:
     """Return the verdict and the two intervals that it stands beside."""
-    few = len(by_seed) < FEWEST_SEEDS
     for wider in (2, 1):
         test = paired_t_test(by_seed, confidence=1 - wider * level)
         seeds, images = _intervals(test, parts, wider * level, protocol)
-        if wider == 2 and not few:
+        if wider == 2:
             equal = read_equality(seeds, images, protocol.margin, batch_dependent=batch_dependent)
             if equal:
                 return equal, seeds, images
-    return OPEN if few else read_verdict(seeds, images, batch_dependent=batch_dependent), seeds, images
+    return read_verdict(seeds, images, batch_dependent=batch_dependent), seeds, images
 
 
 def _intervals(test: PairedTest, parts: Crossed, level: float, protocol: Protocol) -> tuple[Interval, Interval]:

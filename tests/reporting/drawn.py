@@ -29,6 +29,7 @@ class Rule:
         leaks: methods that say that their predictions depend on the batch.
         own: methods that come from a plug-in.
         questions: methods asked about, each with its baselines.
+        margin, looks: as planned; no looks are one at the seeds.
         accuracy: of every other fusion method, in percent; single networks are 3 points below.
     """
 
@@ -42,6 +43,8 @@ class Rule:
     images: int = 1200
     accuracy: float = 85.0
     dataset: str = "synthetic"
+    margin: float = 0.5
+    looks: tuple[int, ...] = ()
 
     @property
     def pairs(self) -> list[tuple[str, ...]]:
@@ -104,6 +107,7 @@ def describe(rule: Rule, name: str) -> dict[str, object]:
             "methods": main,
             "backbones": list(rule.backbones),
             "seeds": rule.seeds,
+            "statistics": {"looks": list(rule.looks), "margin": rule.margin},
             "questions": [{"method": method, "against": list(against)} for method, against in rule.questions],
         },
         "plugins": {name: {"file": None, "digest": "present"} for name in rule.own},

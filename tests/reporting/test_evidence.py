@@ -210,16 +210,17 @@ def test_arrays_hold_what_the_records_say(tmp_path: Path) -> None:
 def test_the_best_single_network_is_chosen_on_validation(tmp_path: Path) -> None:
     evidence = read_evidence(load_ledger(write_packed(tmp_path / "packed", SMALL)))
     ledger = evidence.ledger
-    for s in evidence.seeds:
-        for p, pair in enumerate(evidence.groups):
-            scores = {}
+    for p, pair in enumerate(evidence.groups):
+        scores: dict[str, list[tuple[float, np.ndarray]]] = {name: [] for name in pair}
+        for s in evidence.seeds:
             for name in pair:
                 frame = ledger.predictions(f"backbone-{name}-{s}").sort_values("image_id")
                 right = frame.filter(like="logit_").to_numpy().argmax(1) == frame["label"].to_numpy()
                 is_test = (frame["split"] == "test").to_numpy()
-                scores[name] = (right[~is_test].mean(), right[is_test])
-            best = max(pair, key=lambda name: scores[name][0])
-            np.testing.assert_array_equal(evidence.best_single()[s, p], scores[best][1])
+                scores[name].append((right[~is_test].mean(), right[is_test]))
+        best = max(pair, key=lambda name: np.mean([validation for validation, _ in scores[name]]))
+        for s in evidence.seeds:
+            np.testing.assert_array_equal(evidence.best_single()[s, p], scores[best][s][1])
 
 
 def test_a_reading_that_was_begun_and_not_finished_is_left_out_and_a_control_is_no_reading(tmp_path: Path) -> None:

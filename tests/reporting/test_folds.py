@@ -254,10 +254,10 @@ def test_every_table_says_that_parts_were_drawn(ledger: Ledger) -> None:
         assert "every seed tests on another part of them" in to_markdown(make_table(number, ledger)), number
 
 
-def corrected(differences: pd.Series) -> tuple[float, tuple[float, float]]:
+def corrected(differences: pd.Series, comparisons: int = 1, alpha: float = 0.04) -> tuple[float, tuple[float, float]]:
     """Nadeau and Bengio's p-value and interval."""
     error = differences.std() * error_factor()
-    reach = stats.t.ppf(0.975, SEEDS - 1) * error
+    reach = stats.t.ppf(1 - alpha / comparisons / 2, SEEDS - 1) * error
     p = 2 * stats.t.sf(abs(differences.mean()) / error, SEEDS - 1)
     return float(p), (differences.mean() - reach, differences.mean() + reach)
 
@@ -266,15 +266,15 @@ def test_primary_comparisons_are_corrected(found: dict[str, Any], files: pd.Data
     rows = [row for row in found["comparisons"] if row["family"] == "primary"]
     assert [row["baseline"] for row in rows] == ["late", "early"]
     differences = [percent(files, "attention-fusion") - percent(files, row["baseline"]) for row in rows]
-    holm = multipletests([corrected(one)[0] for one in differences], method="holm")[1]
-    for row, one, p_holm in zip(rows, differences, holm, strict=True):
+    for row, one in zip(rows, differences, strict=True):
+        p, interval = corrected(one, comparisons=2)
         assert (row["difference"], row["sd"]) == pytest.approx((one.mean(), one.std()), rel=1e-4)
-        assert row["t_ci"] == pytest.approx(corrected(one)[1], rel=1e-4)
-        assert row["p_holm"] == pytest.approx(p_holm, rel=1e-4)
-        assert row["crossed_ci"] == row["t_ci"]
+        assert row["seeds_interval"] == pytest.approx(interval, rel=1e-4)
+        assert row["p_adjusted"] == pytest.approx(min(1, 2 * p), rel=1e-4)
+        assert row["images_interval"] == row["seeds_interval"]
 
 
-def test_best_single_is_chosen_seed_by_seed(found: dict[str, Any], files: pd.DataFrame) -> None:
+def test_best_single_is_chosen_by_mean_validation_accuracy(found: dict[str, Any], files: pd.DataFrame) -> None:
     row = next(r for r in found["comparisons"] if (r["family"], r["method"]) == ("best-single", "late"))
     singles = []
     for pair in PAIRS:
@@ -282,7 +282,7 @@ def test_best_single_is_chosen_seed_by_seed(found: dict[str, Any], files: pd.Dat
             pd.concat([percent(files, "alone", [name], split) for name in pair], axis=1).to_numpy()
             for split in ("validation", "test")
         )
-        singles.append(test[np.arange(SEEDS), validation.argmax(axis=1)])
+        singles.append(test[:, validation.mean(axis=0).argmax()])
     assert row["difference"] == pytest.approx((percent(files, "late") - np.mean(singles, axis=0)).mean(), rel=1e-4)
 
 
@@ -310,24 +310,16 @@ def test_the_top_of_a_table_rests_on_corrected_tests(found: dict[str, Any], file
     assert ((adjusted <= 0.05) != (plain <= 0.05)).any(), "the correction has to matter here"
     highest = max(methods, key=lambda method: values[method].mean())
     apart = {
-        ({*pair} - {highest}).pop() for pair, p in zip(pairs, adjusted, strict=True) if p <= 0.05 and highest in pair
+        ({*pair} - {highest}).pop() for pair, p in zip(pairs, adjusted, strict=True) if p <= 0.04 and highest in pair
     }
     (group,) = found["standings"]["methods"]["groups"]
     assert set(group["top"]) == set(methods) - apart
 
 
-def test_more_seeds_lower_the_error_to_a_floor(found: dict[str, Any]) -> None:
-    """An open comparison asks for the seeds whose corrected test has the power, or says that none would do."""
-    rows = [row for row in found["comparisons"] if row["verdict"] == "inconclusive" and row["family"] != "per-pair"]
+def test_no_seeds_are_advised_where_they_would_test_on_the_same_images_again(found: dict[str, Any]) -> None:
+    rows = [row for row in found["comparisons"] if row["verdict"] == "open"]
     assert rows
-    for row in rows:
-        floor = row["sd"] * sqrt((1 / FOLDS) / (1 - 1 / FOLDS))
-        alpha = found["protocol"]["alpha"] / row["family_size"]
-        reach = stats.norm.isf(alpha / 2) + stats.norm.ppf(0.8)
-        if row["more_seeds"] is None and abs(row["difference"]) >= found["protocol"]["margin"]:
-            assert abs(row["difference"]) < 1.01 * reach * floor
-        if abs(row["difference"]) >= found["protocol"]["margin"] and abs(row["difference"]) > 1.05 * reach * floor:
-            assert row["more_seeds"] is not None
+    assert all(row["advice"] is None for row in rows)
 
 
 def test_figures_are_those_of_folds(ledger: Ledger, found: dict[str, Any], files: pd.DataFrame) -> None:
@@ -335,9 +327,8 @@ def test_figures_are_those_of_folds(ledger: Ledger, found: dict[str, Any], files
     left_out = {name: str(chart) for name, chart in all_charts(source).items() if isinstance(chart, LackingError)}
     assert not left_out
     for gain, method in zip(gains(source), METHODS, strict=False):
-        assert gain.intervals["best_test_epoch"] == pytest.approx(
-            found["selection_optimism"][method]["t_ci"], rel=1e-4
-        ), gain.title
+        stated = found["selection_optimism"][method]["sd"]
+        assert gain.spreads["best_test_epoch"] == pytest.approx(stated, rel=1e-4), gain.title
     assert all(line.over_images == () for block in family_blocks(source) for line in block.lines)
     assert "Nadeau and Bengio" in forest_chart(source).caption
     overlap = overlaps(source)[0]
@@ -367,7 +358,7 @@ def test_ledgers_of_folds_are_compared_with_the_correction(ledger: Ledger, files
     expected = pd.Series([float(seed % 3) for seed in range(SEEDS)])
     for row in rows:
         assert row["test"] == "paired"
-        assert (row["interval_low"], row["interval_high"]) == pytest.approx(corrected(expected)[1])
+        assert (row["interval_low"], row["interval_high"]) == pytest.approx(corrected(expected, alpha=0.05)[1])
     other = {**ledger.experiment["settings"], "data": {"split": "kfold", "test_folds": 5}}
     apart = replace(ledger, experiment={**ledger.experiment, "settings": other})
     rows = json.loads(render(compare_ledgers(ledger, apart), "json"))["rows"]

@@ -60,7 +60,7 @@ def test_same_data_and_seeds_are_paired(tmp_path: Path) -> None:
         interval = tuple(100 * end for end in test.confidence_interval(0.95))
         assert (row["interval_low"], row["interval_high"]) == pytest.approx(interval)
         assert (row["a"], row["b_sd"]) == pytest.approx((100 * np.mean(a[name]), 100 * np.std(b[name], ddof=1)))
-        word = "not told apart" if p_holm > 0.05 else "higher" if difference > 0 else "lower"
+        word = "no significant difference" if p_holm > 0.05 else "higher" if difference > 0 else "lower"
         assert row["verdict"] == word
 
 
@@ -77,7 +77,7 @@ def test_other_data_or_seeds_go_by_welch(tmp_path: Path, how: str) -> None:
     found = compare_ledgers(first, second)
     assert any("3 cells by Welch's t tests" in note for note in found.notes)
     assert found.title.startswith("A beside B: 2 of 3 cells differ")
-    assert [row[-1].text for row in found.rows] == ["not told apart", "lower", "higher"]
+    assert [row[-1].text for row in found.rows] == ["no significant difference", "lower", "higher"]
 
 
 def test_a_ledger_beside_itself_is_identical(tmp_path: Path) -> None:

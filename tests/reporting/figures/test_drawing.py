@@ -105,7 +105,7 @@ def test_forest_draws_each_difference_and_its_intervals() -> None:
     lines = [
         Line("one", 1.5, (0.5, 2.5), (0.2, 2.8), "better"),
         Line("two", -0.1, (-0.3, 0.1), (), "practically equal"),
-        Line("three", 0.0, (), (), "inconclusive"),
+        Line("three", 0.0, (), (), "open"),
     ]
     axes = Figure().subplots()
     draw_forest(axes, [Block("Heading", lines)], margin=0.5)
@@ -114,7 +114,7 @@ def test_forest_draws_each_difference_and_its_intervals() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["Heading", "one", "two", "three"]
     right = axes.child_axes[0]
     assert [label.get_text() for label in right.get_yticklabels()] == [
-        "", "+1.50  better", "-0.10  practically equal", "+0.00  inconclusive",
+        "", "+1.50  better", "-0.10  practically equal", "+0.00  open",
     ]  # fmt: skip
     heights = [line.get_ydata()[0] for line in axes.lines if len(line.get_xdata()) == 1]
     assert heights == [-1, -2, -3]

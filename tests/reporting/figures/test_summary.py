@@ -31,9 +31,11 @@ def test_it_draws_the_primary_differences_and_their_intervals(summaries: dict[st
     rows = [row for row in source.found["comparisons"] if row["family"] == "primary"]
     for chart in summaries.values():
         lines = [np.asarray(line.get_xdata(), dtype=float).tolist() for line in chart.figure.axes[0].lines[1:]]
-        assert lines == [ends for row in rows for ends in (row["crossed_ci"], row["t_ci"], [row["difference"]])]
+        assert lines == [
+            ends for row in rows for ends in (row["images_interval"], row["seeds_interval"], [row["difference"]])
+        ]
         words = [text.get_text() for text in chart.figure.axes[0].texts]
-        assert words == ["Late fusion: +3.54, inconclusive", "Early fusion: +2.08, inconclusive"]
+        assert words == ["Late fusion: +3.54, not yet", "Early fusion: +2.08, not yet"]
 
 
 def test_it_draws_the_default_reading_and_one_that_depends_on_the_batch(

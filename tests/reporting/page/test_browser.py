@@ -118,7 +118,8 @@ def test_axe_finds_no_barrier(open_page: Open, width: int, scheme: str) -> None:
     found = axe.Axe().run(page, context={"exclude": ["svg"]}, options=QUICK)
     assert found.violations_count == 0, found.generate_report()
     passed = {rule["id"] for rule in found.response["passes"]}
-    assert {"color-contrast", "button-name", "label", "document-title", "scrollable-region-focusable"} <= passed
+    assert {"color-contrast", "button-name", "label", "document-title"} <= passed
+    assert width > 1000 or "scrollable-region-focusable" in passed  # a wide page has nothing to scroll
 
 
 def test_axe_would_find_a_pale_word(open_page: Open) -> None:

@@ -134,7 +134,7 @@ def test_cells_sort_by_their_number(cell: Cell, order: str) -> None:
 
 
 def test_verdicts_carry_the_signs_of_the_forest_plot() -> None:
-    words = ["better", "better on this test set", "not reproduced", "supported (direction alone)", "better late"]
+    words = ["better", "better on this test set", "not compatible", "shown", "better late"]
     table = page_table(text_table("Title: more: of it", ["Verdict"], [[word] for word in words], [], names=0))
     assert [cells[0].sign and cells[0].sign[0] for _, cells in table.rows] == ["▲", "▲", "▼", "▲", None]
     assert (table.heading, table.detail) == ("Title", "more: of it")

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from benchmark.analysis.comparisons import PROTOCOL
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, Record, load_ledger
 from benchmark.reporting.significance import make_significance
+from benchmark.statistics.comparison import Protocol
 from tests.conftest import make_record
 from tests.reporting.drawn import FIVE, Rule, write_packed
 from tools.findings.contrasts import (
@@ -72,9 +72,8 @@ def test_orders_are_compared_by_seed_on_the_mean_over_pairs() -> None:
     assert [(one.about, [round(d, 9) for d in one.differences]) for one in contrasts] == [
         ("file_order", [2, 3, 4]), ("sorted_by_class", [4, 6, 8]), ("one_by_one", [1, 1.5, 2]),
     ]  # fmt: skip
-    rows = answered(contrasts, PROTOCOL)
-    assert rows[0]["p_value"] == pytest.approx(stats.ttest_1samp([2, 3, 4], 0).pvalue)
-    assert rows[0]["p_holm"] == pytest.approx(min(1, 3 * rows[0]["p_value"]))
+    rows = answered(contrasts, Protocol())
+    assert rows[0]["p_adjusted"] == pytest.approx(min(1, 3 * stats.ttest_1samp([2, 3, 4], 0).pvalue))
     assert (rows[0]["difference"], rows[0]["family_size"]) == (pytest.approx(3), 3)
     orders = evaluation_orders(ledger)
     assert [(row["method"], row["depends"]) for row in orders] == [("attention-fusion", False), (BATCH, True)]
@@ -92,18 +91,21 @@ def test_orders_are_compared_by_seed_on_the_mean_over_pairs() -> None:
     [
         (
             [2.0, 2.1, 1.9],
-            "it is 2.00 points above its accuracy on shuffled images [+1.75, +2.25] on this test set",
+            "it is 2.00 points above its accuracy on shuffled images [+1.72, +2.28] on this test set",
         ),
-        ([-2.0, -2.1, -1.9], "it is 2.00 points below its accuracy on shuffled images [-2.25, -1.75] on this test set"),
-        ([2.0, -3.0, 1.5], "it is not told apart from its accuracy on shuffled images (+0.17 points [-6.67, +7.01])"),
+        ([-2.0, -2.1, -1.9], "it is 2.00 points below its accuracy on shuffled images [-2.28, -1.72] on this test set"),
+        (
+            [2.0, -3.0, 1.5],
+            "it shows no significant difference from its accuracy on shuffled images (+0.17 points [-7.54, +7.88])",
+        ),
         (
             [0.02, -0.01, 0.0],
-            "practically equal to its accuracy on shuffled images (+0.00 points [-0.03, +0.04])",
+            "is practically equal to its accuracy on shuffled images on this test set (+0.00 points [-0.03, +0.03])",
         ),
     ],
 )
 def test_what_is_said_of_file_order_follows_from_the_test(gaps: list[float], words: str) -> None:
-    gap = answered([Contrast("file_order", BATCH, "file order", "shuffled", gaps)], PROTOCOL)
+    gap = answered([Contrast("file_order", BATCH, "file order", "shuffled", gaps)], Protocol())
     accuracy = {"file_order": 70.0, "sorted_by_class": 71.0, "shuffled": 68.0, "one_by_one": 66.0}
     sentence = order_sentence({"method": BATCH, "accuracy": accuracy}, gap, "Batch reading")
     assert sentence.startswith("Batch reading scores 70.00 % in file order, 71.00 % sorted by class, 68.00 % shuffled")
@@ -141,7 +143,7 @@ def told(tmp_path: Path, gain: float) -> tuple[dict[str, Any], dict[str, str]]:
 
 @pytest.mark.parametrize(
     ("gain", "words", "direction"),
-    [(8.0, "Supported on these data", "above"), (-8.0, "Contradicted on these data", "below")],
+    [(8.0, "Shown on these data", "above"), (-8.0, "Excluded on these data", "below")],
 )
 def test_the_words_for_a_claim_turn_with_the_numbers(tmp_path: Path, gain: float, words: str, direction: str) -> None:
     found, claims = told(tmp_path, gain)
@@ -151,7 +153,7 @@ def test_the_words_for_a_claim_turn_with_the_numbers(tmp_path: Path, gain: float
     sentence = comparison_sentence(found, row)
     assert f" points {direction} " in sentence
     assert f"{abs(row['difference']):.2f} points" in sentence
-    assert "p < 0.0001, Holm" in sentence or f"p = {row['p_holm']:.4f}, Holm" in sentence
+    assert f"over seeds and images [{row['images_interval'][0]:+.2f}, " in sentence
 
 
 def test_sentences_count_what_they_speak_of() -> None:
@@ -159,16 +161,16 @@ def test_sentences_count_what_they_speak_of() -> None:
     assert independent_sentence([same], found_of()) == (
         "Attention does not depend on the batch: on average 0.00 % of the predictions or fewer change."
     )
-    rows = {"m": {"difference": 0.5, "t_ci": [0.1, 0.9]}, "n": {"difference": 1.25, "t_ci": [-0.1, 2.6]}}
+    rows = {"m": {"difference": 0.5}, "n": {"difference": 1.25}}
     assert optimism_sentence({"selection_optimism": rows}).endswith(
-        "add 0.50 to 1.25 points, by method; the 95 % interval over seeds is above zero for the gain of 1 of 2."
+        "add 0.50 to 1.25 points, by method: a look at the test images that cannot lose."
     )
     assert repetition_sentence([]) == "No run of this ledger has been done again yet."
     assert repetition_sentence([{"verdict": "identical"}] * 2 + [{"verdict": "different"}]) == (
         "3 runs of this ledger were done again and compared: 2 are identical and 1 is different."
     )
-    row = {"first": "X", "second": "Y", "verdict": "inconclusive", "difference": 1.0, "t_ci": [None, None]}
-    assert contrast_sentence(row) == "X is not told apart from Y (+1.00 points)."
+    row = {"first": "X", "second": "Y", "verdict": "open", "difference": 1.0, "seeds_interval": [None, None]}
+    assert contrast_sentence(row) == "X shows no significant difference from Y (+1.00 points)."
     assert contrast_sentence({**row, "verdict": "worse"}) == "X is 1.00 points below Y."
 
 
