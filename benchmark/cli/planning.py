@@ -107,7 +107,7 @@ def _chances(settings: Settings, rows: list[dict[str, Any]]) -> str:
     chances = "; ".join(f"{row['seeds']} seeds {100 * row['+1']:.0f} % and {100 * row['+2']:.0f} %" for row in here)
     planned = settings.statistics.looks or [settings.seeds]
     return (
-        f"verdicts at {', '.join(map(str, planned))} seeds (statistics.looks); chance to show a gain of 1 and of 2 points "
+        f"verdicts at {', '.join(map(str, planned))} seeds (statistics.looks); chance to show gains of 1 and 2 points "
         f"where differences scatter by 1 point over seeds, on this test set: {chances}"
     )
 

@@ -74,7 +74,7 @@ def describe(request: Request, manifest: Manifest, digest: str, plan: dict[str, 
             settings[name] = _joined(earlier["settings"][name], settings[name])
         settings["seeds"] = max(settings["seeds"], earlier["settings"]["seeds"])
     settings["questions"] = _questions(request, earlier, main["methods"])
-    settings["statistics"] = _planned(request.settings, earlier)
+    settings["statistics"] = planned_statistics(request.settings, earlier)
     content = manifest.content_digest(request.data_dir / "store")
     every = np.ones(len(manifest), bool)  # without a test set of its own each image is tested on once
     parts = {"train": ~manifest.is_test, "test": manifest.is_test if manifest.is_test.any() else every}
@@ -159,7 +159,7 @@ def _questions(request: Request, earlier: dict[str, Any] | None, methods: list[s
     return asked or before
 
 
-def _planned(settings: Settings, earlier: dict[str, Any] | None) -> dict[str, Any]:
+def planned_statistics(settings: Settings, earlier: dict[str, Any] | None) -> dict[str, Any]:
     """Return looks and margin as they were planned when the experiment was made; its seeds where no looks are given.
 
     An experiment of fewer than three seeds has no verdict yet, and is planned when it gets more.

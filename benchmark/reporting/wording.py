@@ -50,10 +50,10 @@ def _rows(found: Values, family: str, method: str | None = None) -> list[Values]
 def _answer(found: Values, rows: list[Values]) -> str:
     """Return the answer to one question, its baselines by verdict."""
     groups: dict[str, list[str]] = {}
-    for row in rows:
-        groups.setdefault(row["verdict"], []).append(f"{_flagged(found, row['baseline'])} ({_size(row, rows[0])})")
-    order = [word for word in VERDICTS if word in groups]
-    parts = [_phrase(found, word, listed(_few(groups[word]))) for word in order]
+    ordered = sorted(rows, key=lambda row: VERDICTS.index(row["verdict"]))
+    for row in ordered:
+        groups.setdefault(row["verdict"], []).append(f"{_flagged(found, row['baseline'])} ({_size(row, ordered[0])})")
+    parts = [_phrase(found, word, listed(_few(names))) for word, names in groups.items()]
     together = f" ({counted(rows[0]['family_size'], 'comparison')} together)" if rows[0]["family_size"] > 1 else ""
     warning = ", but its predictions depend on the batch" if rows[0]["method"] in found["batch_dependent"] else ""
     return f"{title_of(found, rows[0]['method'])} {'; '.join(parts)}{together}{warning}"
@@ -147,7 +147,7 @@ def _size(row: Values, first: Values) -> str:
     """Return a difference with the interval that its verdict was read off, in words for the first one."""
     ends = interval_of(row)
     if None in ends or row["verdict"] == NOT_YET:
-        return f"{points(row['difference'])} points"
+        return f"{points(row['difference'])}{' points' * (row is first)}"
     level, known = (_level(one["verdict"]) for one in (row, first))
     words = "" if row is not first and level == known else f" points, {level} % interval"
     return f"{points(row['difference'])}{words or ','} {points(ends[0])} to {points(ends[1])}"

@@ -1,18 +1,19 @@
 """Compare a method with a baseline: two intervals at one simultaneous level, and the verdict that is read off them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from math import isnan, nan
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from benchmark.statistics.crossed import Crossed, correctness_difference, crossed
-from benchmark.statistics.looks import looks
+from benchmark.statistics.looks import Looks, looks
 from benchmark.statistics.overlap import stretch
 from benchmark.statistics.paired import PairedTest, paired_t_test, sample_sd, stretched
 from benchmark.statistics.power import Advice, Aim, Plan, advise, minimum_detectable_difference
 from benchmark.statistics.prediction import chance_above
+from benchmark.statistics.unpaired import welch_t_test
 from benchmark.statistics.verdicts import (
     NOT_YET,
     OPEN,
@@ -117,42 +118,106 @@ def compare_differences(
     plan = Plan(protocol.looks or (array.shape[0],), comparisons, protocol.alpha)
     at = looks(plan.looks, array.shape[0], alpha=protocol.alpha)
     array = array[: at.current.n_seeds]
-    by_seed, level = array.mean(axis=1), at.current.alpha / comparisons
+    by_seed = array.mean(axis=1)
     parts = crossed(array, persons) if array.shape[1] > 1 else Crossed(float(by_seed.mean()), nan, nan, nan, nan)
-    wide = stretched(by_seed, protocol.test_share)
-    verdict, seeds, images = _read(wide, parts, level, protocol, batch_dependent)
-    if not at.reached or len(by_seed) < FEWEST_SEEDS:
-        verdict = NOT_YET
-    known = None if isnan(parts.variance) else parts
-    return Comparison(
-        n_seeds=len(by_seed),
-        mean=float(by_seed.mean()),
+    found = _decide(
+        lambda confidence: paired_t_test(stretched(by_seed, protocol.test_share), confidence=confidence),
+        parts,
+        _Standing(at, comparisons, batch_dependent, protocol),
+    )
+    level = at.current.alpha / comparisons
+    return replace(
+        found,
         sd=sample_sd(by_seed) if len(by_seed) > 1 else nan,
-        p_adjusted=float(np.minimum(1.0, comparisons * paired_t_test(wide).p_value)),
-        alpha=at.current.alpha,
-        seeds_interval=seeds,
-        images_interval=images,
-        verdict=verdict,
         detectable=_detectable(by_seed, level, protocol),
-        advice=_advice(by_seed, known, array.shape[1], plan, protocol) if verdict == OPEN else None,
-        noise=parts.shares() if known else (*NO_INTERVAL, nan),
+        advice=_advice(by_seed, parts, array.shape[1], plan, protocol) if found.verdict == OPEN else None,
         chance_above=chance_above(by_seed),
         chance_gain=chance_above(by_seed, protocol.margin),
     )
 
 
-def _read(
-    by_seed: NDArray[np.float64], parts: Crossed, level: float, protocol: Protocol, batch_dependent: bool
-) -> tuple[str, Interval, Interval]:
-    """Return the verdict and the two intervals that it stands beside."""
+def compare_unpaired(
+    first: ArrayLike, second: ArrayLike, protocol: Protocol = Protocol(), *, comparisons: int = 1
+) -> Comparison:
+    """Give the verdict on two methods whose seeds are not matched, on the same test images where these are known.
+
+    Over seeds: Welch's t interval. Over seeds and images: the variances of both over seeds, that of the images' mean
+    differences, and both rests, as in `crossed`. The look is that of the smaller number of seeds.
+
+    Args:
+        first, second: (S1, N) and (S2, N) in percent by seed and image, or (S1,) and (S2,).
+
+    Raises:
+        ValueError: images that differ in number, or a value that is not finite.
+    """
+    a, b = (np.atleast_2d(np.asarray(values, dtype=np.float64).T).T for values in (first, second))
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(f"expected the same N images, got {a.shape[1]} and {b.shape[1]}")
+    n_seeds = min(len(a), len(b))
+    at = looks(protocol.looks or (n_seeds,), n_seeds, alpha=protocol.alpha)
+    by_seed = a.mean(axis=1), b.mean(axis=1)
+    parts = _unpaired_parts(a, b)
+    return _decide(
+        lambda confidence: welch_t_test(*by_seed, confidence=confidence),
+        parts,
+        _Standing(at, comparisons, False, protocol),
+    )
+
+
+def _unpaired_parts(a: NDArray[np.float64], b: NDArray[np.float64]) -> Crossed:
+    """Return the variance of the difference of two means over seeds of their own and the same images."""
+    mean, images = float(a.mean() - b.mean()), a.shape[1]
+    if min(len(a), len(b), images) < 2:
+        return Crossed(mean, nan, nan, nan, nan)
+    one, other = crossed(a), crossed(b)
+    by_image = a.mean(axis=0) - b.mean(axis=0)
+    parts = np.array([one.seeds, other.seeds, by_image.var(ddof=1) / images, one.rest, other.rest])
+    found = Crossed(mean, float(parts[:2].sum()), float(parts[2]), float(parts[3:].sum()), nan)
+    ways = np.array([len(a) - 1, len(b) - 1, images - 1, (len(a) - 1) * (images - 1), (len(b) - 1) * (images - 1)])
+    spread = float((parts**2 / ways).sum())
+    least = min(len(a), len(b)) - 1
+    return replace(found, freedom=max(found.variance**2 / spread, least) if spread > 0 else least)
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """What a verdict depends on beside the numbers."""
+
+    at: Looks
+    comparisons: int
+    batch_dependent: bool
+    protocol: Protocol
+
+
+def _decide(test_at: Callable[[float], PairedTest], parts: Crossed, standing: _Standing) -> Comparison:
+    """Return the comparison with its verdict; `test_at` is the test over seeds with an interval of a confidence."""
+    at, protocol = standing.at, standing.protocol
+    level = at.current.alpha / standing.comparisons
+    verdict = None
     for wider in (2, 1):
-        test = paired_t_test(by_seed, confidence=1 - wider * level)
+        test = test_at(1 - wider * level)
         seeds, images = _intervals(test, parts, wider * level, protocol)
         if wider == 2:
-            equal = read_equality(seeds, images, protocol.margin, batch_dependent=batch_dependent)
-            if equal:
-                return equal, seeds, images
-    return read_verdict(seeds, images, batch_dependent=batch_dependent), seeds, images
+            verdict = read_equality(seeds, images, protocol.margin, batch_dependent=standing.batch_dependent)
+        if verdict:
+            break
+    if not at.reached or test.n_seeds < FEWEST_SEEDS:
+        verdict = NOT_YET
+    return Comparison(
+        n_seeds=test.n_seeds,
+        mean=test.mean,
+        sd=test.sd,
+        p_adjusted=float(np.minimum(1.0, standing.comparisons * test.p_value)),
+        alpha=at.current.alpha,
+        seeds_interval=seeds,
+        images_interval=images,
+        verdict=verdict or read_verdict(seeds, images, batch_dependent=standing.batch_dependent),
+        detectable=nan,
+        advice=None,
+        noise=(nan, nan, nan) if isnan(parts.variance) else parts.shares(),
+        chance_above=nan,
+        chance_gain=nan,
+    )
 
 
 def _intervals(test: PairedTest, parts: Crossed, level: float, protocol: Protocol) -> tuple[Interval, Interval]:
@@ -173,11 +238,12 @@ def _detectable(by_seed: NDArray[np.float64], level: float, protocol: Protocol) 
 
 
 def _advice(
-    by_seed: NDArray[np.float64], parts: Crossed | None, n_images: int, plan: Plan, protocol: Protocol
+    by_seed: NDArray[np.float64], parts: Crossed, n_images: int, plan: Plan, protocol: Protocol
 ) -> Advice | None:
     if protocol.test_share:
         return None  # more seeds test on the same images again
-    return advise(by_seed, parts.images_alone if parts else 0.0, n_images, plan, protocol.margin)
+    floor = 0.0 if isnan(parts.variance) else parts.images_alone
+    return advise(by_seed, floor, n_images, plan, protocol.margin)
 
 
 def compare(

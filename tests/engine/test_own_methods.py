@@ -179,7 +179,7 @@ def test_a_failed_method_is_dropped_mended_and_run_again(folder: Path, undisturb
     edit(folder / "mine_beside.py", ".view(1, 7)", "")
     outcome, _ = run(folder, undisturbed)
     assert (outcome.done, outcome.failed_before) == (1, 0)
-    assert "Mine is " in make_significance(load_ledger(experiment))["answer"]
+    assert ": Mine " in make_significance(load_ledger(experiment))["answer"]
 
 
 def test_a_plan_is_refused_in_one_line_where_a_step_of_training_fails(folder: Path, undisturbed: Request) -> None:

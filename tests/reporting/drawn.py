@@ -26,6 +26,7 @@ class Rule:
 
     Attributes:
         gains: points by which a method's true accuracy differs from `accuracy`.
+        by_pair: further points of a method on one pair, by "method on first+second".
         leaks: methods that say that their predictions depend on the batch.
         own: methods that come from a plug-in.
         questions: methods asked about, each with its baselines.
@@ -43,6 +44,7 @@ class Rule:
     images: int = 1200
     accuracy: float = 85.0
     dataset: str = "synthetic"
+    by_pair: dict[str, float] = field(default_factory=dict)
     margin: float = 0.5
     looks: tuple[int, ...] = ()
 
@@ -71,6 +73,7 @@ def draw_runs(rule: Rule) -> Iterator[tuple[Record, pa.Table]]:
 
 def _run(rule: Rule, record: Record, labels: np.ndarray, effort: np.ndarray) -> tuple[Record, pa.Table]:
     percent = rule.accuracy + rule.gains.get(record.method or "", 0) - 3 * (record.method is None)
+    percent += rule.by_pair.get(f"{record.method} on {'+'.join(record.backbones)}", 0)
     right = effort < norm.ppf(percent / 100)
     logits = np.eye(7, dtype=np.float32)[np.where(right, labels, (labels + 1) % 7)]
     test = float(right[VALIDATION:].mean())

@@ -8,6 +8,7 @@ figures; docs/statistics.md holds them.
 
 from dataclasses import dataclass, field
 from math import sqrt
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from benchmark.statistics.crossed import crossed
 from benchmark.statistics.looks import looks
 
 Floats = NDArray[np.float64]
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "statistics.md"
 MARGIN, IMAGES, REPLICATIONS = 0.5, 900, 10_000
 SEEDS, IMAGE, BOTH = (1.0, 0.0), (0.2, 8.0), (0.5, 15.0)  # standard deviations of seeds and of single images, in points
 EVERY, OBEY = "a look after every seed", "obeying the advice"
@@ -145,7 +147,9 @@ def simulate(cell: Cell) -> tuple[float, float]:
 def test_the_promises_of_the_protocol(cell: Cell) -> None:
     """Each bound is kept, give or take two Monte Carlo errors."""
     false, found = simulate(cell)
-    print(f"\n| {cell.name} | {cell.before} | {false:.1f} | {found:.1f} |")
+    line = f"| {cell.name} | {cell.before} | {false:.1f} | {found:.1f} |"
+    print(f"\n{line}")
+    assert line in DOCUMENT.read_text(encoding="utf-8")
     for bound, value, sign in ((cell.most, false, 1), (cell.least, found, -1)):
         if bound is not None:
             error = 2 * 100 * sqrt(bound / 100 * (1 - bound / 100) / REPLICATIONS)
