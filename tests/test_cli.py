@@ -212,7 +212,7 @@ def test_the_readmes_own_method_goes_through_runner_audit_and_tables(finished: P
     assert "1 runs to do" in done.stderr
     assert "Feature difference (width=16)" in done.stdout
     assert "Joint fusion" in done.stdout
-    assert re.search(r"with 1 seed: Feature difference \(width=16\) is .* Late fusion .* Early fusion", done.stdout)
+    assert re.search(r"with 1 seed: Feature difference \(width=16\) .* Late fusion .* Early fusion", done.stdout)
     audited = json.loads(ferfuse("audit", "--json", *words[:3], folder=folder).stdout)
     assert {row["method"]: row["verdict"] for row in audited} == {
         "late": "independent of the batch",
@@ -270,7 +270,8 @@ def test_plan_and_status(finished: Path) -> None:
     assert all(row["finished"] for row in found["runs"])
     assert found["estimate"] is None
     more = ferfuse("plan", *SETTINGS, "--set=seeds=2", folder=finished).stdout.splitlines()
-    assert more[-2] == "14 runs: 7 finished, 7 to do"
+    assert more[-3] == "14 runs: 7 finished, 7 to do"
+    assert more[-2].startswith("verdicts at 2 seeds (statistics.looks); chance to show gains of 1 and 2 points ")
     size = r"about \d+(?: seconds|\.?\d* minutes), \d\.\d GB of memory and \d\.\d GB of disk with \d workers? on cpu"
     assert re.fullmatch(rf"{size}, an estimate: from finished runs like them", more[-1])
     assert "7 of 7 planned runs finished" in ferfuse("status", folder=finished).stdout

@@ -1,13 +1,14 @@
 """The command line: reads what the user typed, calls the rooms, prints. Heavy imports wait until they are needed."""
 
 # The order of these imports is the order of commands in --help.
-from benchmark.cli import running, planning, results, tracking, tuning, data, catalogue  # noqa: I001
+from benchmark.cli import running, planning, results, judging, tracking, tuning, data, catalogue  # noqa: I001
 from benchmark.cli.application import app, main, spread_lists
 
 __all__ = [
     "app",
     "catalogue",
     "data",
+    "judging",
     "main",
     "planning",
     "results",

@@ -92,18 +92,25 @@ def report(
     ledger: Annotated[Path | None, typer.Option(help="Folder of a ledger, instead of an experiment's name.")] = None,
     results_dir: ResultsDir = Path("results"),
     reports_dir: ReportsDir = Path("reports"),
+    beside: Annotated[
+        Path | None, typer.Option(help="CSV of numbers that others printed, for Table 2: method, accuracy, source.")
+    ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Set all of it as report.pdf too; needs pdflatex.")] = False,
 ) -> None:
     """Write all tables of an experiment (Markdown, LaTeX, CSV, JSON), every verdict, the figures, and the page.
 
     Example: ferfuse report --experiment demo --pdf
     """
+    from benchmark.reporting.beside import read_beside
     from benchmark.reporting.page.write import write_page
     from benchmark.reporting.report import refresh_verdicts, write_document, write_report
 
     folder = ledger or experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root))
     loaded = load_ledger(folder)
-    for path in [*write_report(loaded, reports_dir), *write_page(loaded, reports_dir)]:
+    for path in [
+        *write_report(loaded, reports_dir, read_beside(beside) if beside else ()),
+        *write_page(loaded, reports_dir),
+    ]:
         typer.echo(f"wrote {path}")
     typer.echo(refresh_verdicts(loaded, reports_dir))
     if pdf:

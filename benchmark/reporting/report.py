@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from benchmark.analysis.paper import read_paper
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, write_text
 from benchmark.reporting.accuracy import backbone_table, fusion_table
+from benchmark.reporting.beside import with_beside
 from benchmark.reporting.controls import control_table
 from benchmark.reporting.formats import render
 from benchmark.reporting.judgement import FAMILY_OF, with_verdicts
@@ -43,7 +44,8 @@ def make_table(number: int, ledger: Ledger, found: dict[str, Any] | None = None)
     if number not in TABLES:
         raise UserError(f"there is no table {number}; there are tables 1 to {len(TABLES)}")
     table = TABLES[number](ledger)
-    return with_verdicts(table, found) if number in FAMILY_OF else table
+    judged = with_verdicts(table, found) if number in FAMILY_OF else table
+    return with_beside(judged, found["beside"]) if number == 2 and found and "beside" in found else judged
 
 
 def current_verdicts(ledger: Ledger, reports_dir: Path) -> dict[str, Any] | None:
@@ -51,7 +53,7 @@ def current_verdicts(ledger: Ledger, reports_dir: Path) -> dict[str, Any] | None
     return current_values(ledger, reports_dir / ledger.name / "significance.json")
 
 
-def write_report(ledger: Ledger, reports_dir: Path) -> list[Path]:
+def write_report(ledger: Ledger, reports_dir: Path, beside: Sequence[dict[str, Any]] = ()) -> list[Path]:
     """Write tables and verdicts into `reports_dir/<experiment>` and return the paths.
 
     Raises:
@@ -59,7 +61,7 @@ def write_report(ledger: Ledger, reports_dir: Path) -> list[Path]:
     """
     from benchmark.reporting.significance import write_significance  # with scipy.stats, which tables do without
 
-    verdicts = write_significance(ledger, reports_dir)
+    verdicts = write_significance(ledger, reports_dir, beside)
     return [*write_tables(ledger, reports_dir), *verdicts]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,26 @@ from benchmark.reporting.wording import answer_sentence
 FILES = ("significance.md", "significance.json")
 
 
-def make_significance(ledger: Ledger) -> dict[str, Any]:
+def make_significance(ledger: Ledger, beside: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     """Return what `significance.json` holds: the analysis of a ledger, and the answer in words.
+
+    Args:
+        beside: printed numbers of others, for Table 2; see `beside.read_beside`.
 
     Raises:
         UserError: the ledger's runs are incomplete, damaged or cannot be compared.
     """
     found = analyse(ledger)
-    return {**found, "answer": answer_sentence(found)}
+    return {**found, **({"beside": list(beside)} if beside else {}), "answer": answer_sentence(found)}
 
 
-def write_significance(ledger: Ledger, reports_dir: Path) -> list[Path]:
+def write_significance(ledger: Ledger, reports_dir: Path, beside: Sequence[dict[str, Any]] = ()) -> list[Path]:
     """Write `reports_dir/<experiment>/significance.{md,json}` and return the paths.
 
     Raises:
         UserError: see `make_significance`; nothing is written then.
     """
-    found = make_significance(ledger)
+    found = make_significance(ledger, beside)
     folder = reports_dir / ledger.name
     folder.mkdir(parents=True, exist_ok=True)
     page, values = (folder / name for name in FILES)
