@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,11 +13,10 @@ from backbones import BACKBONES, BranchOutput, find_backbone, resolve_backbone, 
 from backbones.shapes import build_without_memory, look_at_image, multiply_adds
 from backbones.weights import find_weights
 from benchmark.config import Settings, StageSettings, UserError
-from benchmark.ledger import SCHEMA
+from benchmark.ledger.ids import run_id_of
 from benchmark.plugins import blaming
 from fusion_methods import FUSION_METHODS, FusionSpec, build_method, resolve_fusion
 
-CODE_SCHEMA = 3  # raise when the same settings give other numbers
 STEP_COST = 2_000_000  # multiply-adds an image that a training step costs whatever the network, measured on CPUs
 
 
@@ -261,7 +259,7 @@ def _backbone_run(network: Network, place: tuple[int, int], settings: Settings, 
         hyperparameters |= {"fold": fold, "folds": settings.folds}
     identity = {**hyperparameters, "weights": network.weights_digest}
     return Run(
-        run_id=_run_id(kind, identity, seed, ()),
+        run_id=run_id_of(kind, identity, seed, ()),
         kind=kind,
         stage="backbone",
         method=None,
@@ -295,7 +293,7 @@ def _fusion_run(
     ids = tuple(parent.run_id for parent in parents)
     seed = parents[0].seed
     return Run(
-        run_id=_run_id("fusion", hyperparameters, seed, ids),
+        run_id=run_id_of("fusion", hyperparameters, seed, ids),
         kind="fusion",
         stage="joint" if spec.end_to_end else "cross-fitted" if spec.cross_fitted else "stored",
         method=spec.text,
@@ -318,11 +316,3 @@ def _sources(method: str | None, group: Sequence[str]) -> dict[str, dict[str, st
     if method in FUSION_METHODS.sources:
         found[method] = FUSION_METHODS.sources[method].digest
     return {"sources": found} if found else {}
-
-
-def _run_id(kind: str, identity: dict[str, Any], seed: int, parents: tuple[str, ...]) -> str:
-    return _digest({"code": CODE_SCHEMA, "schema": SCHEMA, "kind": kind, "seed": seed, "parents": parents, **identity})
-
-
-def _digest(value: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

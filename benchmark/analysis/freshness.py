@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.ledger import Ledger
+from benchmark.ledger.files import read_json
 
 FORMAT = 4
 
@@ -28,11 +29,14 @@ def content_key(ledger: Ledger) -> str:
 
 
 def current_values(ledger: Ledger, significance: Path) -> dict[str, Any] | None:
-    """Return what a `significance.json` holds that was made from this very ledger, None for any other."""
-    try:
-        values: dict[str, Any] = json.loads(significance.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    """Return what a `significance.json` holds that was made from this very ledger, None for any other.
+
+    Raises:
+        UserError: the file is damaged or was changed.
+    """
+    if not significance.is_file():
         return None
+    values = read_json(significance)
     return values if values.get("ledger") == content_key(ledger) else None
 
 

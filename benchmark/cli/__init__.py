@@ -1,7 +1,7 @@
 """The command line: reads what the user typed, calls the rooms, prints. Heavy imports wait until they are needed."""
 
 # The order of these imports is the order of commands in --help.
-from benchmark.cli import running, planning, results, judging, tracking, tuning, data, catalogue  # noqa: I001
+from benchmark.cli import running, planning, results, judging, ledgers, tracking, tuning, data, catalogue  # noqa: I001
 from benchmark.cli.application import app, main, spread_lists
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "catalogue",
     "data",
     "judging",
+    "ledgers",
     "main",
     "planning",
     "results",

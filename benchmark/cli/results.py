@@ -1,4 +1,4 @@
-"""Commands that read a ledger: table, compare, report, power, audit, export."""
+"""Commands that read a ledger: table, compare, report, power, audit."""
 
 from __future__ import annotations
 
@@ -193,26 +193,3 @@ def audit(
     write_tables(ledger, reports_dir)
     rows = summarise(findings)
     typer.echo(json.dumps(rows, indent=1) if as_json else columns(rows))
-
-
-@app.command()
-def export(
-    profile: Profile = "demo",
-    dataset: Dataset = None,
-    data_root: DataRoot = None,
-    experiment: Experiment = None,
-    name: Annotated[str | None, typer.Option(help="Of the packed ledger; reference/EXPERIMENT when left out.")] = None,
-    title: Annotated[str | None, typer.Option(help="What the data are called, in place of their layout.")] = None,
-    results_dir: ResultsDir = Path("results"),
-) -> None:
-    """Pack a finished experiment and its audit into a few files that can be published, without paths of this machine.
-
-    Example: ferfuse export --experiment demo-raf-db --name reference/mine --title "faces of our clinic"
-    """
-    from benchmark.ledger.packing import publish
-
-    source = experiment or experiment_name(profile, dataset, data_root)
-    packed = name or f"reference/{source}"
-    target = publish(load_ledger(experiment_folder(results_dir, source)), results_dir, packed, title)
-    size = sum(path.stat().st_size for path in target.iterdir())
-    typer.echo(f"wrote {target}: {size / 1e6:.2f} MB; `ferfuse report --experiment {packed}` writes its report")

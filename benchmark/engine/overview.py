@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,12 +18,14 @@ from benchmark.ledger import (
     load_ledger,
     write_json,
 )
+from benchmark.ledger.files import read_json
 
 if TYPE_CHECKING:
     from benchmark.plan import Run
 
 DONE, RUNNING, FAILED, WAITING = STATES = ("done", "running", "failed", "waiting")
 PLAN = "plan.json"
+PLANNED = {"run_id", "label", "method", "parents"}
 CHECKPOINT = "checkpoint.safetensors"
 
 
@@ -150,7 +151,10 @@ def _read_plan(experiment: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise UserError(f"{experiment} holds no plan; let `ferfuse reproduce` run")
     try:
-        runs: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["runs"]
-    except (ValueError, KeyError) as error:
-        raise UserError(f"{path} is damaged ({error}); let `ferfuse reproduce` run") from error
+        runs: list[dict[str, Any]] = read_json(path)["runs"]
+        whole = all(row.keys() >= PLANNED for row in runs)
+    except (KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise UserError(f"{path} is damaged (runs without label or parents); delete it, `ferfuse reproduce` makes it")
     return runs

@@ -3,8 +3,6 @@
 from benchmark.ledger.files import as_json, commit_file, storage_fault, whole_file, write_json, write_text
 from benchmark.ledger.format import (
     METRICS,
-    SCHEMA,
-    SELECTIONS,
     Record,
     artifact_folder,
     ask_again,
@@ -23,6 +21,7 @@ from benchmark.ledger.format import (
     write_run,
 )
 from benchmark.ledger.reading import Ledger, load_ledger
+from benchmark.ledger.schema import SCHEMA, SELECTIONS
 
 __all__ = [
     "METRICS",

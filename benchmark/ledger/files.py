@@ -1,19 +1,22 @@
-"""Write a file whole or not at all, and read it again: every file of a ledger goes through here."""
+"""Write a file whole or not at all, seal it, and read it again: every file of a ledger goes through here."""
 
 from __future__ import annotations
 
 import csv
 import errno
+import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from benchmark.config import UserError
 
+SEAL = "seal"
+REMEDY = "restore the file, or delete it and let ferfuse write it again"
 STORAGE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 
 
@@ -61,24 +64,70 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON file whole or not at all; a number that JSON does not have becomes null."""
-    write_text(path, json.dumps(as_json(value), indent=1, sort_keys=True) + "\n")
+def digest_of(value: Any) -> str:
+    """Return the digest of a JSON value's content, however it is laid out."""
+    text = json.dumps(as_json(value), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON object with a digest of its own content under `seal`."""
+    content = {name: inner for name, inner in as_json(dict(value)).items() if name != SEAL}
+    return {**content, SEAL: digest_of(content)}
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a sealed JSON file whole or not at all; a number that JSON does not have becomes null."""
+    write_text(path, json.dumps(sealed(value), indent=1, sort_keys=True) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file and hold it against its seal; files of earlier versions have none.
+
+    Raises:
+        UserError: it is no JSON object, or was changed after it was sealed.
+    """
     try:
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); delete the experiment or restore the file") from error
+        raise UserError(f"{path} is damaged ({error}); {REMEDY}") from error
+    return parse_json(text, str(path), REMEDY)
+
+
+def parse_json(text: str, where: str, remedy: str) -> dict[str, Any]:
+    """Return a JSON object without its seal, which it is held against.
+
+    Raises:
+        UserError: it is no JSON object, or was changed after it was sealed; it says where, and the remedy.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is damaged ({error}); {remedy}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{where} is damaged (it holds no JSON object); {remedy}")
+    seal = value.pop(SEAL, None)
+    if seal is not None and seal != digest_of(value):
+        raise UserError(f"{where} was changed after it was written (its seal is broken); {remedy}")
     return value
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a CSV file, nothing where there is none.
+
+    Raises:
+        UserError: it is damaged.
+    """
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path} is damaged ({error}); {REMEDY}") from error
+    if any(None in row or None in row.values() for row in rows):
+        raise UserError(f"{path} is damaged (lines of different lengths); {REMEDY}")
+    return rows
 
 
 def as_json(value: Any) -> Any:

@@ -12,22 +12,35 @@ with a column `run_id`; `benchmark.ledger.packing` writes it. Whatever reads one
 
 from __future__ import annotations
 
-import json
+import hashlib
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from benchmark.config import UserError, base_name
-from benchmark.ledger.files import read_json, whole_file, write_json, write_text
+from benchmark.ledger.files import (
+    REMEDY,
+    digest_of,
+    parse_json,
+    read_json,
+    read_rows,
+    whole_file,
+    write_json,
+    write_text,
+)
+from benchmark.ledger.schema import SCHEMA, ExperimentFile, RecordFile
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
-SCHEMA = 1
-SELECTIONS = ("validation_selected", "last_epoch", "best_test_epoch")
+REDO = "delete that run's folder and run it again, or restore it"
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "ece")
 
 
@@ -37,7 +50,7 @@ class Record:
 
     `batch_dependent` marks a method that declares its predictions to depend on the rest of the batch. `milliseconds` is
     the time that one image takes in use, its backbones included; None where it was not measured. Two runs of the same
-    settings differ in it, as in `seconds`.
+    settings differ in it, as in `seconds`. `digests` are those of the content of predictions and history.
     """
 
     run_id: str
@@ -61,6 +74,7 @@ class Record:
     batch_dependent: bool = False
     milliseconds: float | None = None
     schema: int = SCHEMA
+    digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def sources(self) -> dict[str, str]:
@@ -85,24 +99,63 @@ def artifact_folder(experiment: Path, run_id: str) -> Path:
 
 
 def is_finished(experiment: Path, run_id: str) -> bool:
-    """Tell whether a run's record is there."""
-    return (run_folder(experiment, run_id) / "record.json").is_file()
+    """Tell whether a run's record is there, in a folder of its own or packed."""
+    return (run_folder(experiment, run_id) / "record.json").is_file() or run_id in packed_runs(experiment)
 
 
 def finished_runs(experiment: Path) -> list[str]:
-    """Return the ids of all finished runs."""
-    return sorted(path.parent.name for path in (experiment / "runs").glob("*/record.json"))
+    """Return the ids of all finished runs, packed or not."""
+    alone = {path.parent.name for path in (experiment / "runs").glob("*/record.json")}
+    return sorted(alone | packed_runs(experiment))
+
+
+def packed_runs(experiment: Path) -> frozenset[str]:
+    """Return the ids of the runs that a packed ledger holds; its file is read once."""
+    path = experiment / "records.jsonl"
+    if not path.is_file():
+        return frozenset()
+    return _packed_runs(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _packed_runs(path: Path, _: int) -> frozenset[str]:
+    return frozenset(record.run_id for record in read_records(path.parent))
 
 
 def write_run(experiment: Path, record: Record, predictions: pd.DataFrame, history: pd.DataFrame) -> None:
     """Write predictions and history, then the record whose presence means finished; an earlier failure is forgotten."""
+    import pyarrow as pa
+
     folder = run_folder(experiment, record.run_id)
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(folder / "predictions.parquet") as partial:
         predictions.to_parquet(partial, index=False, compression="zstd", write_page_checksum=True)
     write_text(folder / "history.csv", history.to_csv(index=False, lineterminator="\n"))
-    write_json(folder / "record.json", asdict(record))
+    digests = {
+        "predictions": predictions_digest(pa.Table.from_pandas(predictions, preserve_index=False)),
+        "history": history_digest(read_rows(folder / "history.csv")),
+    }
+    write_json(folder / "record.json", asdict(replace(record, digests=digests)))
     (folder / "failure.json").unlink(missing_ok=True)
+
+
+def predictions_digest(table: pa.Table) -> str:
+    """Return the digest of what a run predicted: image ids, parts, labels and scores in their order, however stored."""
+    import numpy as np
+    import pyarrow as pa
+
+    found = hashlib.sha256()
+    for name in ("image_id", "split"):
+        found.update("\n".join(table.column(name).cast(pa.string()).to_pylist()).encode())
+    found.update(table.column("label").to_numpy().astype("<i8").tobytes())
+    for name in sorted(column for column in table.column_names if column.startswith("logit_")):
+        found.update(name.encode() + np.ascontiguousarray(table.column(name).to_numpy(), dtype="<f4").tobytes())
+    return found.hexdigest()[:32]
+
+
+def history_digest(rows: Sequence[dict[str, str]]) -> str:
+    """Return the digest of a run's epochs as they are written, empty cells left out."""
+    return digest_of([{name: text for name, text in row.items() if text} for row in rows])
 
 
 def write_failure(experiment: Path, run_id: str, reason: str, trace: str = "") -> None:
@@ -141,31 +194,51 @@ def ask_again(experiment: Path, failures: Sequence[dict[str, Any]]) -> None:
 
 
 def read_record(experiment: Path, run_id: str) -> Record:
-    """Read the record of one finished run.
+    """Read the record of one finished run, packed or not.
 
     Raises:
         UserError: it is damaged.
     """
     path = run_folder(experiment, run_id) / "record.json"
-    return parse_record(path.read_text(encoding="utf-8"), str(path))
+    if path.is_file():
+        return parse_record(_text(path), str(path))
+    return next(record for record in read_records(experiment) if record.run_id == run_id)
 
 
 def read_records(experiment: Path) -> Iterator[Record]:
-    packed = experiment / "records.jsonl"
+    """Yield the records of a ledger: those that are packed, and those in folders of their own beside them."""
+    packed, seen = experiment / "records.jsonl", set()
     if packed.is_file():
-        lines = packed.read_text(encoding="utf-8").splitlines()
-        for number, line in enumerate(lines, start=1):
-            yield parse_record(line, f"{packed}, line {number}")
-        return
+        for number, line in enumerate(_text(packed).splitlines(), start=1):
+            record = parse_record(line, f"{packed}, line {number}")
+            seen.add(record.run_id)
+            yield record
     for path in sorted((experiment / "runs").glob("*/record.json")):
-        yield parse_record(path.read_text(encoding="utf-8"), str(path))
+        if path.parent.name not in seen:
+            yield parse_record(_text(path), str(path))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); {REMEDY}") from error
 
 
 def parse_record(text: str, where: str) -> Record:
+    """Return a record; unknown fields are left out.
+
+    Raises:
+        UserError: its seal is broken, or a field is missing or not what it has to be; it names both.
+    """
+    values = parse_json(text, where, REDO)
     try:
-        return Record(**json.loads(text))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{where} is damaged ({error}); delete that run's folder and run it again") from error
+        return Record(**RecordFile.model_validate(values).model_dump(by_alias=True))
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        name = ".".join(map(str, fault["loc"]))
+        what = f"field '{name}' is missing" if fault["type"] == "missing" else f"field '{name}': {fault['msg']}"
+        raise UserError(f"{where} is damaged ({what}); {REDO}") from error
 
 
 def write_experiment(experiment: Path, description: dict[str, Any]) -> None:
@@ -186,6 +259,13 @@ def read_experiment(experiment: Path) -> dict[str, Any] | None:
     description = read_json(path)
     if description.get("schema") != SCHEMA:
         raise UserError(f"{path} has format {description.get('schema')}; this version reads format {SCHEMA}")
+    try:
+        ExperimentFile.model_validate(description)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        name = ".".join(map(str, fault["loc"]))
+        what = f"'{name}' is missing" if fault["type"] == "missing" else f"'{name}': {fault['msg']}"
+        raise UserError(f"{path} is damaged ({what}); {REMEDY}") from error
     return description
 
 

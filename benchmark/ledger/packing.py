@@ -9,13 +9,17 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.config import UserError
-from benchmark.ledger.files import as_json, whole_file, write_json, write_text
-from benchmark.ledger.format import Record
+from benchmark.ledger.files import digest_of, sealed, whole_file, write_json, write_text
+from benchmark.ledger.format import Record, history_digest, is_present, predictions_digest
 from benchmark.ledger.reading import Ledger
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DATA_ROOT = "DATA_ROOT"
 PLACES = ("--results-dir", "--reports-dir", "--data-dir")  # where files lie changes no number
@@ -28,15 +32,114 @@ def pack_ledger(ledger: Ledger, target: Path) -> None:
     """Write a ledger in its packed form into a folder: experiment, records, predictions, histories, audits."""
     target.mkdir(parents=True, exist_ok=True)
     _write_predictions(ledger, target / "predictions.parquet")
-    lines = [json.dumps(as_json(asdict(record)), sort_keys=True) for record in _all(ledger)]
-    write_text(target / "records.jsonl", "\n".join(lines) + "\n")
+    records = [sealed(asdict(_with_digests(ledger, record))) for record in _all(ledger)]
+    write_text(target / "records.jsonl", "".join(json.dumps(record, sort_keys=True) + "\n" for record in records))
     if histories := _histories(ledger):
         write_text(target / "history.csv", histories)
     if ledger.audit:
         write_json(target / "audit.json", {"findings": ledger.audit})
     if ledger.repetitions:
         write_json(target / "repetitions.json", {"repetitions": ledger.repetitions})
-    write_json(target / "experiment.json", ledger.experiment)
+    whole = digest_of(
+        [ledger.experiment["dataset"], ledger.experiment["main"], *(record["seal"] for record in records)]
+    )
+    write_json(target / "experiment.json", {**ledger.experiment, "digest": whole})
+
+
+def _with_digests(ledger: Ledger, record: Record) -> Record:
+    """Return a record with the digests of what it left, which records of earlier versions have not."""
+    if record.digests:
+        return record
+    found = {"predictions": predictions_digest(ledger.prediction_table(record.run_id))}
+    return replace(record, digests={**found, "history": history_digest(ledger.history(record.run_id))})
+
+
+def merge_ledgers(ledgers: Sequence[Ledger], results_dir: Path, name: str) -> Path:
+    """Join ledgers of one context (two machines, two sittings) into one packed ledger, which can be continued.
+
+    Returns:
+        The folder: `results_dir/name`.
+
+    Raises:
+        UserError: settings, data or plans differ, a run is in both with different results, or the name is taken.
+    """
+    first, target = ledgers[0], results_dir / name
+    if (target / "experiment.json").is_file():
+        raise UserError(f"experiment '{name}' is there already; give another --name")
+    for other in ledgers[1:]:
+        _refuse_other_context(first, other)
+    parts: dict[str, tuple[Ledger, Record]] = {}
+    for ledger in ledgers:
+        for record in map(partial(_with_digests, ledger), _all(ledger)):
+            known = parts.setdefault(record.run_id, (ledger, record))[1]
+            if known.digests["predictions"] != record.digests["predictions"]:
+                raise UserError(
+                    f"run {record.run_id} is in '{first.name}' and in '{ledger.name}' with other predictions"
+                )
+    pack_ledger(_Merged.of(ledgers, parts, name), target)
+    return target
+
+
+def _refuse_other_context(first: Ledger, other: Ledger) -> None:
+    for what, a, b in (
+        ("data", first.experiment["dataset"]["digest"], other.experiment["dataset"]["digest"]),
+        ("settings", first.experiment.get("context"), other.experiment.get("context")),
+        ("statistics", _planned(first), _planned(other)),
+    ):
+        if a != b:
+            raise UserError(f"'{first.name}' and '{other.name}' have different {what}; merge ledgers of one experiment")
+
+
+def _planned(ledger: Ledger) -> Any:
+    return ledger.experiment["settings"].get("statistics")
+
+
+class _Merged(Ledger):
+    """Ledgers read as one: each run from the ledger that it came from."""
+
+    sources: dict[str, Ledger]
+
+    @classmethod
+    def of(cls, ledgers: Sequence[Ledger], parts: dict[str, tuple[Ledger, Record]], name: str) -> _Merged:
+        """Return the union of ledgers under a name."""
+        first = ledgers[0].experiment
+        settings = dict(first["settings"])
+        for key in ("backbones", "methods", "with_arms"):
+            settings[key] = _union([one.experiment["settings"].get(key, []) for one in ledgers])
+        settings["seeds"] = max(one.experiment["settings"]["seeds"] for one in ledgers)
+        experiment = {
+            **first,
+            "experiment": name,
+            "settings": settings,
+            "main": {key: _union([one.experiment["main"][key] for one in ledgers]) for key in first["main"]},
+            "plugins": {key: one for ledger in ledgers for key, one in ledger.experiment.get("plugins", {}).items()},
+        }
+        if all("plan" in one.experiment for one in ledgers):
+            experiment["plan"] = {"key": "", "runs": _union([one.experiment["plan"]["runs"] for one in ledgers])}
+        records = [record for _, record in parts.values()]
+        present = [record for record in records if is_present(record, experiment)]
+        aside = [record for record in records if not is_present(record, experiment)]
+        order = sorted(present, key=lambda record: (record.kind, record.method or "", record.backbones, record.seed))
+        merged = cls(name, experiment, order, ledgers[0].root, aside)
+        object.__setattr__(merged, "sources", {run_id: ledger for run_id, (ledger, _) in parts.items()})
+        merged.__dict__["audit"] = [finding for ledger in ledgers for finding in ledger.audit]
+        merged.__dict__["repetitions"] = [row for ledger in ledgers for row in ledger.repetitions]
+        return merged
+
+    def prediction_table(self, run_id: str) -> pa.Table:
+        """Read a run's predictions where they are."""
+        return self.sources[run_id].prediction_table(run_id)
+
+    def history(self, run_id: str) -> list[dict[str, str]]:
+        """Read a run's epochs where they are."""
+        return self.sources[run_id].history(run_id)
+
+
+def _union(lists: Sequence[Sequence[Any]]) -> list[Any]:
+    found: list[Any] = []
+    for items in lists:
+        found += [item for item in items if item not in found]
+    return found
 
 
 def _all(ledger: Ledger) -> list[Record]:
@@ -141,10 +244,10 @@ def _write_predictions(ledger: Ledger, path: Path) -> None:
         columns["label"] = table.column("label")
         columns |= {name: table.column(name).cast(pa.float32()) for name in scores}
         tables.append(pa.table({**columns, "run_id": pa.array([record.run_id] * len(table))}))
-    with whole_file(path) as partial:
+    with whole_file(path) as unfinished:
         pq.write_table(
             pa.concat_tables(tables),
-            partial,
+            unfinished,
             compression="zstd",
             compression_level=COMPRESSION_LEVEL,
             use_dictionary=["image_id", "split", "label", "run_id"],

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.config import UserError, base_name
 from benchmark.ledger.files import read_json, read_rows
-from benchmark.ledger.format import Record, existing_experiment, is_present, read_audit, read_records, run_folder
+from benchmark.ledger.format import (
+    Record,
+    existing_experiment,
+    history_digest,
+    is_present,
+    predictions_digest,
+    read_audit,
+    read_records,
+    run_folder,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,14 +102,21 @@ class Ledger:
 
     def _read_predictions(self, run_id: str) -> pa.Table:
         """Read one run's predictions; the file of a packed ledger is read once for all runs."""
+        import pyarrow as pa
         import pyarrow.parquet as pq  # see predictions
 
+        path = run_folder(self.root, run_id) / "predictions.parquet"
         try:
-            if self._is_packed:
-                return _decoded(self._packed_predictions[run_id])
-            path = run_folder(self.root, run_id) / "predictions.parquet"
-            return pq.ParquetFile(path, page_checksum_verification=True).read()
-        except (OSError, ValueError, KeyError) as error:
+            if self._is_packed and not path.is_file():
+                table = _decoded(self._packed_predictions[run_id])
+            else:
+                table = pq.ParquetFile(path, page_checksum_verification=True).read()
+            left = self._digests.get(run_id, {}).get("predictions")
+            whole = {"image_id", "split", "label"} <= set(table.column_names)
+            if left is not None and whole and predictions_digest(table) != left:
+                raise ValueError("they are not those that the run left: their digest is another one")
+            return table
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             reason = "they are missing" if isinstance(error, KeyError) else " ".join(str(error).split())
             folder = run_folder(self.root, run_id)
             raise UserError(
@@ -117,7 +133,7 @@ class Ledger:
             table = self.prediction_table(run_id)
             try:
                 self._classified[run_id] = _classify(table)
-            except (KeyError, ValueError) as error:
+            except (KeyError, ValueError, TypeError, IndexError) as error:
                 reason = " ".join(str(error).split())
                 raise UserError(f"predictions of run {run_id} cannot be used ({reason}); run it again") from error
         return self._classified[run_id]
@@ -145,15 +161,26 @@ class Ledger:
 
     def history(self, run_id: str) -> list[dict[str, str]]:
         """Read one run's epochs, a row each, as they are written; empty where they are not kept."""
-        if self._is_packed:
-            return self._packed_histories.get(run_id, [])
-        return read_rows(run_folder(self.root, run_id) / "history.csv")
+        path = run_folder(self.root, run_id) / "history.csv"
+        packed = self._is_packed and not path.is_file()
+        rows = self._packed_histories.get(run_id, []) if packed else read_rows(path)
+        left = self._digests.get(run_id, {}).get("history")
+        kept = path.is_file() or (self.root / "history.csv").is_file()
+        if left is not None and kept and history_digest(rows) != left:
+            raise UserError(
+                f"the history of run {run_id} is not what the run left (its digest is another one); restore it"
+            )
+        return rows
+
+    @cached_property
+    def _digests(self) -> dict[str, dict[str, str]]:
+        return {record.run_id: record.digests for record in [*self.records, *self.aside]}
 
     @cached_property
     def _packed_histories(self) -> dict[str, list[dict[str, str]]]:
         found: dict[str, list[dict[str, str]]] = {}
         for row in read_rows(self.root / "history.csv"):
-            found.setdefault(row.pop("run_id"), []).append({name: text for name, text in row.items() if text})
+            found.setdefault(row.pop("run_id", ""), []).append({name: text for name, text in row.items() if text})
         return found
 
     @cached_property

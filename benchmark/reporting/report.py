@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +89,10 @@ def refresh_verdicts(ledger: Ledger, reports_dir: Path) -> str:
     would stand beside newer tables.
     """
     folder = reports_dir / ledger.name
-    answer = current_answer(ledger, folder / "significance.json")
-    if answer is not None:
-        return answer
+    with suppress(UserError):  # damaged verdicts are made again
+        answer = current_answer(ledger, folder / "significance.json")
+        if answer is not None:
+            return answer
     from benchmark.reporting.significance import FILES, write_significance
 
     try:

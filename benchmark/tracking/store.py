@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from mlflow.tracking import MlflowClient
 
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, Record, run_folder
+from benchmark.ledger.files import read_json
 from benchmark.tracking import content
 from benchmark.tracking.content import EXPERIMENT, KIND, NOTE, PARENT, RUN_ID
 from benchmark.tracking.pictures import confusion_picture, curve_picture
@@ -240,7 +240,7 @@ def _note(description: dict[str, Any], report: Path | None, links: list[str]) ->
     parts = []
     values = report / "significance.json" if report else None
     if values and values.is_file():
-        parts.append(f"**{json.loads(values.read_text(encoding='utf-8'))['answer']}**")
+        parts.append(f"**{read_json(values)['answer']}**")
     parts += [f"Experiment **{description['experiment']}** on {data['title']}.{warning}", *links]
     parts.append(f"`{description['command']}`")
     for table in (report / "table1.md", report / "table2.md") if report else ():

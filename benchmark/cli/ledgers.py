@@ -1,0 +1,86 @@
+"""Commands that keep ledgers: verify, merge, export."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.application import app
+from benchmark.cli.options import DataRoot, Dataset, Experiment, Profile, ResultsDir, experiment_name
+from benchmark.config import UserError
+from benchmark.ledger import experiment_folder, load_ledger
+
+
+@app.command()
+def verify(
+    profile: Profile = "demo",
+    dataset: Dataset = None,
+    data_root: DataRoot = None,
+    experiment: Experiment = None,
+    ledger: Annotated[Path | None, typer.Option(help="Folder of a ledger, instead of an experiment's name.")] = None,
+    results_dir: ResultsDir = Path("results"),
+) -> None:
+    """Hold a ledger against what its runs left: seals, predictions, histories, metrics, labels; status 1 if it is not.
+
+    Example: ferfuse verify --experiment reference/open-faces-cpu
+    """
+    from benchmark.analysis.verify import verify_ledger
+
+    begun = time.perf_counter()
+    folder = ledger or experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root))
+    runs, faults = verify_ledger(folder)
+    for fault in faults:
+        typer.echo(fault)
+    took = time.perf_counter() - begun
+    typer.echo(f"{folder}: {runs} runs checked in {took:.1f} s, {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}")
+    raise typer.Exit(int(bool(faults)))
+
+
+@app.command()
+def merge(
+    experiments: Annotated[list[str], typer.Argument(help="Experiments, or folders of ledgers, packed or not.")],
+    name: Annotated[str, typer.Option(help="Of the packed ledger that is written; `reproduce` can go on from it.")],
+    results_dir: ResultsDir = Path("results"),
+) -> None:
+    """Join ledgers of one experiment (two machines, two sittings) into one.
+
+    Example: ferfuse merge demo-monday demo-tuesday --name demo-all
+    """
+    from benchmark.ledger.packing import merge_ledgers
+
+    if len(experiments) < 2:
+        raise UserError("name two ledgers or more")
+    folders = [Path(text) if (Path(text) / "experiment.json").is_file() else results_dir / text for text in experiments]
+    target = merge_ledgers([load_ledger(folder) for folder in folders], results_dir, name)
+    typer.echo(f"wrote {target}: {len(load_ledger(target).records)} runs")
+
+
+@app.command()
+def export(
+    profile: Profile = "demo",
+    dataset: Dataset = None,
+    data_root: DataRoot = None,
+    experiment: Experiment = None,
+    name: Annotated[str | None, typer.Option(help="Of the packed ledger; reference/EXPERIMENT when left out.")] = None,
+    title: Annotated[str | None, typer.Option(help="What the data are called, in place of their layout.")] = None,
+    results_dir: ResultsDir = Path("results"),
+) -> None:
+    """Pack a finished experiment and its audit into a few files that can be published, without paths of this machine.
+
+    The ledger is verified before. Example: ferfuse export --experiment demo-raf-db --name reference/mine
+    """
+    from benchmark.analysis.verify import verify_ledger
+    from benchmark.ledger.packing import publish
+
+    source = experiment or experiment_name(profile, dataset, data_root)
+    packed = name or f"reference/{source}"
+    folder = experiment_folder(results_dir, source)
+    _, faults = verify_ledger(folder)
+    if broken := [fault for fault in faults if "have no seal" not in fault]:
+        raise UserError(f"{broken[0]}; `ferfuse verify` lists all {len(broken)}; nothing is published")
+    target = publish(load_ledger(folder), results_dir, packed, title)
+    size = sum(path.stat().st_size for path in target.iterdir())
+    typer.echo(f"wrote {target}: {size / 1e6:.2f} MB; `ferfuse report --experiment {packed}` writes its report")
