@@ -85,10 +85,9 @@ def predict(
 
     Example: ferfuse predict --experiment demo face1.jpg face2.jpg
     """
-    from tempfile import TemporaryDirectory
-
     from benchmark.engine.experiment import finished_request, restore_weights
     from benchmark.plugins import load_plugins, remembered_plugins
+    from benchmark.scratch import half_made_folder
     from benchmark.trained import find_run, gather, keeps_weights
     from benchmark.training.inference import Predictor
 
@@ -99,9 +98,9 @@ def predict(
     if record.hyperparameters.get("end_to_end") and not keeps_weights(ledger, record):
         device = "cpu" if record.device == "cpu" else "auto"
         restore_weights(finished_request(results_dir, ledger.name, data_dir, device, plugins), record)
-    with TemporaryDirectory(dir=ledger.root) as folder:
-        gather(ledger, record, plugins, Path(folder))
-        predictor = Predictor(Path(folder))
+    with half_made_folder(ledger.root / "model") as folder:
+        gather(ledger, record, plugins, folder)
+        predictor = Predictor(folder)
         probabilities = predictor.probabilities(images)
     rows = [
         {

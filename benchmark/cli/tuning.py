@@ -62,6 +62,7 @@ def tune(
     from benchmark.tuning.figures import draw_search
     from benchmark.tuning.search import Budget, Engine, targets_of
     from benchmark.tuning.search import tune as search
+    from benchmark.tuning.study import alone
 
     settings = load_config(profile, overrides(dataset, data_root, None, None, None, assignments, None))
     name = experiment or experiment_name(profile, dataset, data_root)
@@ -76,7 +77,8 @@ def tune(
     engine = Engine(len(worker_devices(prepared.workspace.device, workers, 1)), prepared.plugins)
     budget = Budget(trials, studies, pairs, pruning, cost)
     total = trials * studies * len(targets)
-    results = search(targets, budget, prepared.workspace, engine, _Counter(total).ended)
+    with alone(request.folder):
+        results = search(targets, budget, prepared.workspace, engine, _Counter(total).ended)
     for found in results:
         draw_search(found, request.folder, reports_dir / name / "tuning")
     rows = [_row(found) for found in results]

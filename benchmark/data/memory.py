@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +13,13 @@ from typing import Any
 from filelock import FileLock
 from PIL import Image
 
+from benchmark.scratch import half_made, half_made_folder
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file under its name only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.tmp")
+    partial = half_made(path)
     try:
         write_bytes(partial, content)
         partial.replace(path)
@@ -56,8 +56,8 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not folder.is_dir():
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-                unfinished = Path(scratch) / "content"
+            with half_made_folder(folder) as scratch:
+                unfinished = scratch / "content"
                 unfinished.mkdir()
                 with naming(folder):
                     make(unfinished)

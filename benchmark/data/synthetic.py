@@ -11,17 +11,18 @@ Coordinates: the face's centre is the origin, x points right, y down, and the un
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from benchmark.data.memory import write_image
 from benchmark.data.vocabulary import OFFICIAL_COUNTS, RAF_DB_CLASSES, SYNTHETIC_MARK
+from benchmark.scratch import half_made_folder
 
 Array = NDArray[np.float64]
 Colour = NDArray[np.float64]
@@ -99,12 +100,12 @@ def write_synthetic_faces(
     for name, value in (("pose", pose), ("disturbance", disturbance)):
         if not 0 <= value <= 1:
             raise ValueError(f"{name} is {value}; give a share from 0 to 1")
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise ValueError(f"{root} already exists; delete it or choose another folder")
     counts = {split: class_counts(split, images, shares) for split, images in (("train", train), ("test", test))}
     root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as scratch:
-        unfinished = Path(scratch) / "faces"
+    with FileLock(root.with_name(f".{root.name}.lock")), half_made_folder(root) as scratch:
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise ValueError(f"{root} already exists; delete it or choose another folder")
+        unfinished = scratch / "faces"
         (unfinished / "EmoLabel").mkdir(parents=True)
         (unfinished / "Image" / "aligned").mkdir(parents=True)
         lines: list[str] = []

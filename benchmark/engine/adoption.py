@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmark.ledger import artifact_folder, is_finished, run_folder
+from benchmark.scratch import half_made
 
 
 def adopt_runs(run_ids: Iterable[str], source: Path, target: Path) -> int:
@@ -30,9 +31,11 @@ def adopt_runs(run_ids: Iterable[str], source: Path, target: Path) -> int:
 def _copy(source: Path, target: Path) -> None:
     """Link or copy a folder's files under temporary names, then rename them; `record.json` comes last."""
     target.mkdir(parents=True, exist_ok=True)
-    files = [path for path in source.iterdir() if path.is_file() and path.suffix not in (".lock", ".tmp")]
+    files = [
+        path for path in source.iterdir() if path.is_file() and path.suffix != ".lock" and ".half-" not in path.name
+    ]
     for path in sorted(files, key=lambda path: path.name == "record.json"):
-        partial = target / f"{path.name}.tmp"
+        partial = half_made(target / path.name)
         partial.unlink(missing_ok=True)
         try:
             os.link(path, partial)

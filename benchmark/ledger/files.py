@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import UserError
+from benchmark.scratch import half_made
 
 SEAL = "seal"
 REMEDY = "restore the file, or delete it and let ferfuse write it again"
@@ -34,7 +35,7 @@ def storage_fault(error: OSError) -> str | None:
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary name to write to; the file takes its own name when all of it is there, and never else."""
-    partial = path.with_name(path.name + ".tmp")
+    partial = half_made(path)
     try:
         yield partial
         commit_file(partial, path)

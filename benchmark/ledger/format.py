@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+LONGEST_NAME = 120
 REDO = "delete that run's folder and run it again, or restore it"
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "ece")
 
@@ -84,7 +85,16 @@ class Record:
 
 
 def experiment_folder(results_dir: Path, name: str) -> Path:
-    """Return the folder of an experiment."""
+    """Return the folder of an experiment.
+
+    Raises:
+        UserError: the name leads out of the results folder, or is none that a file can have.
+    """
+    parts = name.split("/")
+    if not name.strip() or len(name) > LONGEST_NAME or any(part.strip() in ("", ".", "..") for part in parts):
+        raise UserError(f"{name[:60]!r} is no name for an experiment; choose one such as demo or reference/mine")
+    if any(ord(letter) < 32 or letter in '\\:*?"<>|' for letter in name):
+        raise UserError(f'{name[:60]!r} is no name for an experiment: no line break, and none of \\ : * ? " < > |')
     return results_dir / name
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.config import UserError
 from benchmark.ledger.files import digest_of, sealed, whole_file, write_json, write_text
-from benchmark.ledger.format import Record, history_digest, is_present, predictions_digest
+from benchmark.ledger.format import Record, experiment_folder, history_digest, is_present, predictions_digest
 from benchmark.ledger.reading import Ledger
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def merge_ledgers(ledgers: Sequence[Ledger], results_dir: Path, name: str) -> Pa
     Raises:
         UserError: settings, data or plans differ, a run is in both with different results, or the name is taken.
     """
-    first, target = ledgers[0], results_dir / name
+    first, target = ledgers[0], experiment_folder(results_dir, name)
     if (target / "experiment.json").is_file():
         raise UserError(f"experiment '{name}' is there already; give another --name")
     for other in ledgers[1:]:
@@ -158,7 +158,7 @@ def publish(ledger: Ledger, results_dir: Path, name: str, title: str | None = No
     Raises:
         UserError: the name is the ledger's own, so that it would be written over.
     """
-    target = results_dir / name
+    target = experiment_folder(results_dir, name)
     if target.resolve() == ledger.root.resolve():
         raise UserError(f"experiment '{name}' would be packed onto itself; give another --name")
     known = ledger.experiment

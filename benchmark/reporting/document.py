@@ -17,6 +17,7 @@ from benchmark.reporting.accuracy import data_name
 from benchmark.reporting.formats import latex_environment, to_latex
 from benchmark.reporting.pages import about_sentences, verdict_tables
 from benchmark.reporting.tables import Table
+from benchmark.scratch import half_made
 
 NEEDED = "install a LaTeX system, for example texlive-latex-recommended and texlive-latex-extra"
 TIME_LIMIT = 300  # seconds
@@ -45,7 +46,7 @@ def write_pdf(ledger: Ledger, found: dict[str, Any], tables: Sequence[Table], fo
             shutil.copy(path, work)
         (work / "report.tex").write_text(text, encoding="utf-8")
         _compile(work)
-        partial = folder / "report.pdf.tmp"
+        partial = half_made(folder / "report.pdf")
         shutil.copy(work / "report.pdf", partial)
     commit_file(partial, folder / "report.pdf")
     return folder / "report.pdf"

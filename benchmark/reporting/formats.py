@@ -131,8 +131,13 @@ def to_csv(table: Table) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, [name for column in table.columns for name in column.fields], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_values(table))
+    writer.writerows({name: _no_formula(value) for name, value in row.items()} for row in _values(table))
     return text.getvalue()
+
+
+def _no_formula(value: Value) -> Value:
+    """Keep a spreadsheet from computing a name that begins like a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "@") else value
 
 
 def to_json(table: Table) -> str:

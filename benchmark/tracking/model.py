@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from io import BytesIO
@@ -17,6 +16,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from PIL import Image
 
 from benchmark.ledger import Ledger, Record
+from benchmark.scratch import half_made_folder
 from benchmark.tracking.store import Mirror
 from benchmark.trained import describe_model, gather
 
@@ -53,8 +53,8 @@ def log_model(mirror: Mirror, ledger: Ledger, record: Record, plugins: Sequence[
         return False
     description = describe_model(ledger, record)
     classes = description["classes"]
-    with tempfile.TemporaryDirectory(dir=ledger.root) as folder:
-        gather(ledger, record, plugins, Path(folder) / "model")
+    with half_made_folder(ledger.root / "model") as folder:
+        gather(ledger, record, plugins, folder / "model")
         with mlflow.start_run(run_id=run_id):
             logged = Model.log(
                 None,
@@ -62,7 +62,7 @@ def log_model(mirror: Mirror, ledger: Ledger, record: Record, plugins: Sequence[
                 name="model",
                 validate_serving_input=False,
                 loader_module=LOADER,
-                data_path=str(Path(folder) / "model"),
+                data_path=str(folder / "model"),
                 code_paths=[str(ROOT / room) for room in ROOMS],
                 signature=ModelSignature(
                     inputs=Schema([ColSpec(DataType.binary, "image")]),

@@ -38,6 +38,8 @@ class Mirror:
         self.client = MlflowClient()
         name = content.experiment_name(description)
         found = self.client.get_experiment_by_name(name)
+        if found and found.lifecycle_stage == "deleted":  # by the user, in MLflow's own page
+            self.client.restore_experiment(found.experiment_id)
         self.experiment_id = found.experiment_id if found else self.client.create_experiment(name, tags=EXPERIMENT_TAGS)
         runs = list(runs_of(self.client, self.experiment_id, description))
         self.known = {run.data.tags[RUN_ID]: run for run in runs if is_whole(run)}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from benchmark.tracking.studies import write_studies
 from benchmark.trained import best_run
 
 FAULTS = (MlflowException, SQLAlchemyError, sqlite3.Error, requests.RequestException, OSError)
+SECONDS_TO_MAKE = 30.0  # that MLflow may take to make a database
 DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -105,10 +107,37 @@ def writing() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            remove_unfinished_database(str(mlflow.get_tracking_uri()))
             yield
     except FAULTS as error:
         lines = str(error).splitlines()
-        raise UnreachableError(lines[0] if lines else type(error).__name__) from error
+        reason = lines[0] if lines else type(error).__name__
+        if "out-of-date database schema" in str(error):
+            reason = (
+                f"its database is of an older version; `mlflow db upgrade {mlflow.get_tracking_uri()}` brings it up"
+            )
+        raise UnreachableError(reason) from error
+
+
+def remove_unfinished_database(uri: str) -> None:
+    """Remove an SQLite file whose making was interrupted: it has tables, and no version of its schema yet.
+
+    Nothing was written to it, since MLflow notes the version before the first run.
+    """
+    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    if not uri.startswith("sqlite:///") or not path.is_file() or time.time() - path.stat().st_mtime < SECONDS_TO_MAKE:
+        return
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as opened:
+        try:
+            versions = opened.execute("SELECT count(*) FROM alembic_version").fetchone()[0]
+        except sqlite3.DatabaseError:
+            versions = 0
+        try:
+            runs = opened.execute("SELECT count(*) FROM runs").fetchone()[0]
+        except sqlite3.DatabaseError:
+            runs = 0
+    if versions == runs == 0:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

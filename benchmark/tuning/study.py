@@ -7,24 +7,29 @@ the same trials whether they run side by side or not.
 
 from __future__ import annotations
 
+import json
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import optuna
+from filelock import FileLock
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from benchmark.config import UserError
 from benchmark.plan import Run, stream
 from benchmark.training.trial import parameters_of, validation_accuracy
 from benchmark.training.workspace import Workspace
+from benchmark.tuned import TUNING
 from benchmark.tuning.space import SearchSpace, Values, applied
 
 RANDOM_TRIALS = 6  # of each study, before the sampler models what it has seen; the first of them is the default
@@ -115,6 +120,35 @@ def open_storage(folder: Path) -> JournalStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
     return JournalStorage(JournalFileBackend(str(folder / STORAGE)))
+
+
+@contextmanager
+def alone(experiment: Path) -> Iterator[None]:
+    """Let one search at a time into an experiment's storage: a second one waits, and finds the first one's trials.
+
+    Raises:
+        UserError: the storage is damaged.
+    """
+    folder = experiment / TUNING
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "tune.lock"):
+        _mend(folder / STORAGE)
+        yield
+
+
+def _mend(journal: Path) -> None:
+    """Cut off a last line that was never written to its end; whoever wrote it is gone."""
+    if not journal.is_file():
+        return
+    data = journal.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{journal}, line {number}, is damaged; delete the file to search anew") from error
+    if len(whole) < len(data):
+        journal.write_bytes(whole)
 
 
 def count_ended(studies: Sequence[Study]) -> int:

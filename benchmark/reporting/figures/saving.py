@@ -15,6 +15,7 @@ from benchmark.reporting.figures import style
 from benchmark.reporting.figures.source import LackingError
 from benchmark.reporting.figures.style import Chart
 from benchmark.reporting.figures.titles import figure_files, remove_figures, summary_file
+from benchmark.scratch import half_made
 
 METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
@@ -52,7 +53,7 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
     paths = figure_files(folder, name)
     for path in paths:
         suffix = path.suffix[1:]
-        partial = path.with_name(path.name + ".tmp")
+        partial = half_made(path)
         partial.write_bytes(_written(figure, suffix, {}, facecolor="white", dpi=200))
         commit_file(partial, path)
     return paths
