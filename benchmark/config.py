@@ -49,7 +49,9 @@ class DataSettings(_Section):
     that are not used, `group_pattern` is a regular expression that finds the person in a file's name, `accept` lists
     findings of `ferfuse data check` that stop nothing. `labels` is what training learns of an image: the majority's
     class, or the distribution of its raters' votes (Barsoum et al. 2016), by cross entropy either way; what selects
-    and is reported counts the majority's class.
+    and is reported counts the majority's class. `duplicates` leaves training and validation images out that equal a
+    test image (`leave-out`), or look like one too (`leave-out-near`): the rest is another data set, with a digest of
+    its own.
     """
 
     dataset: str = "synthetic"
@@ -62,6 +64,7 @@ class DataSettings(_Section):
     group_pattern: str | None = None
     labels: Literal["majority", "votes"] = "majority"
     accept: list[str] = []
+    duplicates: Literal["keep", "leave-out", "leave-out-near"] = "keep"
     synthetic: SyntheticSettings = SyntheticSettings()
 
     @field_validator("dataset")

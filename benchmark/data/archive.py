@@ -46,6 +46,8 @@ def _unpack(archive: Path, folder: Path) -> None:
         _refuse_long_directory(archive)
         with zipfile.ZipFile(archive) as opened:
             entries = [entry for entry in opened.infolist() if not entry.is_dir()]
+            for entry in entries:  # some Windows tools write backslashes
+                entry.filename = entry.filename.replace("\\", "/")
             _refuse_harmful_entries(archive, entries, folder)
             for entry in entries:
                 if PurePosixPath(entry.filename).suffix.lower() in IMAGE_SUFFIXES:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,16 +16,35 @@ from benchmark.config import UserError
 from benchmark.data.manifest import Manifest, Origin
 from benchmark.data.vocabulary import CLASSES, class_named, known_words
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
-PARTS = {
-    "train": "train",
-    "training": "train",
-    "test": "test",
-    "testing": "test",
-    "valid": "validation",
-    "val": "validation",
-    "validation": "validation",
+IMAGE_SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".bmp",
+        ".dib",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".pgm",
+        ".ppm",
+        ".pbm",
+        ".gif",
+        ".jp2",
+        ".avif",
+    ]
+)
+OTHER_PICTURES = frozenset(
+    [".heic", ".heif", ".jxl", ".tga", ".psd", ".svg", ".raw", ".cr2", ".nef", ".dng", ".ico"]
+)  # that are not read
+PART_NAMES = {
+    "train": "train training trainset trn fer2013train learn",
+    "validation": "validation valid val validationset valset dev development publictest fer2013valid",
+    "test": "test testing testset tst eval evaluation privatetest fer2013test",
 }
+PARTS = {name: part for part, names in PART_NAMES.items() for name in names.split()}
 OWN_PARTS = "the data set's own train and test"
 NO_TEST = "the data set names no test images"
 
@@ -60,6 +82,9 @@ def to_manifest(named: Named, images: Sequence[Listed], where: Path) -> Manifest
     classes = tuple(name for name in CLASSES if any(image.label == name for image in images))
     if len(classes) < 2:
         raise UserError(f"{where} has images of {classes[0]} alone; a classifier needs two classes or more")
+    for image in images:
+        if not image.image_id.isprintable() or any("\ud800" <= letter <= "\udfff" for letter in image.image_id):
+            raise UserError(f"{where}: the name of {image.image_id!a} holds letters that are no text; rename the file")
     known = sum(image.person is not None for image in images)
     if 0 < known < len(images):
         raise UserError(f"{where} names the person of {known} of {len(images)} images; name it of all, or of none")
@@ -88,11 +113,16 @@ def _first_repeated(images: Sequence[Listed]) -> str:
     raise AssertionError("called for a repeated id")
 
 
+def part_named(name: str) -> str | None:
+    """Return the part that a folder, or a word of a list, stands for; None where it stands for none."""
+    return PARTS.get(re.sub(r"[-_ ]", "", name.strip().lower()))
+
+
 def part_folders(base: Path) -> dict[str, Path]:
     """Return the folders that are parts of a data set; validation stands for test where there is no test folder."""
     found: dict[str, Path] = {}
     for folder in _folders(base):
-        part = PARTS.get(folder.name.lower())
+        part = part_named(folder.name)
         if part is not None and part in found:
             raise UserError(f"{base} has two folders of {part} images, {found[part].name} and {folder.name}; keep one")
         if part is not None:
@@ -104,7 +134,7 @@ def part_folders(base: Path) -> dict[str, Path]:
 
 def part_notes(base: Path, parts: dict[str, Path]) -> tuple[str, ...]:
     """Say that a folder called validation is taken for test, where it is."""
-    if "test" in parts and PARTS[parts["test"].name.lower()] == "validation":
+    if "test" in parts and part_named(parts["test"].name) == "validation":
         return (f"{base.name} has no test folder: {parts['test'].name} is the test set, and selects nothing",)
     return ()
 
@@ -114,8 +144,86 @@ def _folders(base: Path) -> Iterator[Path]:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the images of a folder, by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
+    """Return the images in a folder and in the folders below it, by name, as torchvision's ImageFolder finds them."""
+    return sorted(path for path in files_below(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield all files below a folder but hidden ones and what archives of a Mac add."""
+    for path in folder.iterdir():
+        if path.name.startswith(".") or path.name == "__MACOSX":
+            continue
+        if path.is_dir():
+            yield from files_below(path)
+        else:
+            yield path
+
+
+def unused_pictures(manifest: Manifest, base: Path, aside: Sequence[str]) -> tuple[str, ...]:
+    """Return the pictures below a folder that a data set does not use, as they are called from there.
+
+    Every picture that is found is used, or left out by a rule that the format states: `aside` are patterns of what lies
+    beside the labelled pictures in the release, and `Origin.left_out` what was left out one by one.
+    """
+    used = {*manifest.files, *manifest.origin.left_out}
+    if not any(base in file.parents for file in manifest.files):
+        return ()  # pictures that were converted into another folder are counted by their rows
+    found = (path for path in files_below(base) if path.suffix.lower() in IMAGE_SUFFIXES | OTHER_PICTURES)
+    names = (path.relative_to(base) for path in found if path not in used)
+    return tuple(sorted(name.as_posix() for name in names if not any(name.match(pattern) for pattern in aside)))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a list of images: where it stands, and its cells by the lower-case names of the columns."""
+
+    where: str
+    cells: dict[str, str]
+
+
+def read_list(file: Path) -> tuple[list[str], list[Line]]:
+    """Read a list as spreadsheets and data frames write it: commas, semicolons or tabs, quoted or not, any Unicode.
+
+    Rows of empty cells are left out.
+
+    Raises:
+        UserError: no text, a column named twice, or a row that is too long or too short.
+    """
+    text = read_text(file)
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    separator = max(",;\t", key=first.count)
+    try:
+        rows = list(csv.reader(io.StringIO(text), delimiter=separator, strict=True))
+    except csv.Error as error:
+        raise UserError(f"{file} is no readable list ({error}); save it as CSV again") from error
+    stripped = ([cell.strip() for cell in row] for row in rows)
+    numbered = [(number, row) for number, row in enumerate(stripped, start=1) if any(row)]
+    if not numbered:
+        raise UserError(f"{file} is empty")
+    names = [name.lower() for name in numbered[0][1]]
+    while names and not names[-1]:
+        names.pop()
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{file} has the column '{repeated[0][:40]}' twice; keep one")
+    lines = []
+    for number, cells in numbered[1:]:
+        where = f"{file}, line {number}"
+        if len(cells) < len(names) or any(cells[len(names) :]):
+            raise UserError(f"{where} has not {len(names)} columns, which its first line names")
+        lines.append(Line(where, dict(zip(names, cells, strict=False))))
+    return names, lines
+
+
+def columns_of(file: Path) -> list[str]:
+    """Return the lower-case names of a list's columns, none where it cannot be read."""
+    try:
+        with file.open("rb") as opened:
+            text = _decoded(opened.readline(4000) + opened.readline(100))
+    except (OSError, ValueError):
+        return []
+    first = text.splitlines()[0] if text else ""
+    row = next(csv.reader([first], delimiter=max(",;\t", key=first.count)), [])
+    return [name.strip().lower() for name in row]
 
 
 def class_of(word: str, where: str) -> str:
@@ -133,12 +241,18 @@ def class_of(word: str, where: str) -> str:
 
 
 def read_text(file: Path) -> str:
-    """Read a text file.
+    """Read a text file in UTF-8 or UTF-16, with or without the mark at its beginning.
 
     Raises:
         UserError: it is not one.
     """
     try:
-        return file.read_text(encoding="utf-8-sig")
-    except (UnicodeDecodeError, OSError) as error:
+        return _decoded(file.read_bytes())
+    except (ValueError, OSError) as error:
         raise UserError(f"{file} is not a readable text file; take the one of the original release") from error
+
+
+def _decoded(content: bytes) -> str:
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content[: len(content) // 2 * 2].decode("utf-16")
+    return content.decode("utf-8-sig")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmark.config import UserError
 from benchmark.data.memory import write_whole
 
 
@@ -26,6 +27,8 @@ class Origin:
         terms: what the licence of the data asks.
         notes: what was left out or decided, a sentence each.
         published: images of each part and class, or of each part, that a complete copy has.
+        left_out: pictures that the format leaves out by a rule, which its notes tell.
+        unused: pictures that were found beside the data and are not used, by name.
     """
 
     format: str = ""
@@ -34,6 +37,8 @@ class Origin:
     terms: str = ""
     notes: tuple[str, ...] = ()
     published: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    left_out: frozenset[Path] = frozenset()
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +111,10 @@ class Manifest:
         """Hash of names, labels, split, and each file's size and modification time: cheap, but of one machine."""
         digest = hashlib.sha256(self._names_and_labels())
         for file in self.files:
-            status = os.stat(file)
+            try:
+                status = os.stat(file)
+            except FileNotFoundError as error:
+                raise UserError(f"{file} is a link to a file that is not there; mend the link or remove it") from error
             digest.update(f"{status.st_size},{status.st_mtime_ns};".encode())
         return digest.hexdigest()[:32]
 

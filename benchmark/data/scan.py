@@ -6,7 +6,9 @@ import hashlib
 import io
 import multiprocessing
 import os
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +20,10 @@ from PIL import Image, ImageOps
 
 from benchmark.config import UserError
 
+DECODER_FAULTS = (
+    OSError, ValueError, SyntaxError, RuntimeError, TypeError, ArithmeticError, LookupError, EOFError, MemoryError,
+    struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
 LONGEST_SIDE = 10_000  # pixels; a larger image is not decoded
 THUMBNAIL = 32  # pixels
 _ROWS = 250  # images of one task
@@ -78,7 +84,7 @@ def decode(content: bytes, name: str, size: int) -> np.ndarray:
     """
     try:
         return _at_size(_decoded(content, np.zeros(1, FACTS)), size)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except DECODER_FAULTS as error:
         raise UserError(f"{name} cannot be read as an image ({' '.join(str(error).split())}); give another") from error
 
 
@@ -107,7 +113,7 @@ def _examined(files: Sequence[Path], facts: np.ndarray) -> Iterator[Image.Image 
             content = file.read_bytes()
             facts[row]["sha256"] = hashlib.sha256(content).hexdigest()
             pixels = _decoded(content, facts[row : row + 1])
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except DECODER_FAULTS as error:
             facts[row]["fault"] = " ".join(str(error).replace(str(file), "").split())[:160] or "unreadable"
             yield None
             continue
@@ -127,7 +133,29 @@ def _decoded(content: bytes, fact: np.ndarray) -> Image.Image:
             fact["mode"] = image.mode
             if max(image.size) > LONGEST_SIDE:
                 raise ValueError(f"it is {image.width} by {image.height} pixels large, more than {LONGEST_SIDE}")
-            return image.convert("RGB")
+            return as_shown(image)
+
+
+def as_shown(image: Image.Image) -> Image.Image:
+    """Return the RGB picture that a viewer shows: upright, on white where it is transparent, the first of several.
+
+    Grey pictures of 16 bits keep their upper 8.
+
+    Raises:
+        ValueError: pixels of a kind that has no one look, such as floating-point numbers.
+    """
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode == "F":
+        raise ValueError("its pixels are floating-point numbers; save it with 8 bits")
+    if upright.mode.startswith("I"):
+        values = np.asarray(upright).astype(np.int64)
+        if values.min(initial=0) < 0 or values.max(initial=0) >= 1 << 16:
+            raise ValueError("its pixels have more than 16 bits; save it with 8 bits")
+        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+    if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
+        shown = upright.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
+    return upright.convert("RGB")
 
 
 def _describe(pixels: Image.Image, fact: np.ndarray) -> None:

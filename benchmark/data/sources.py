@@ -14,8 +14,10 @@ from benchmark.config import DataSettings, SyntheticSettings, UserError, nearest
 from benchmark.data.archive import unpacked
 from benchmark.data.formats import read_dataset
 from benchmark.data.formats.raf_db import read_raf_db
+from benchmark.data.gate.near import near_pairs
 from benchmark.data.manifest import Manifest
 from benchmark.data.memory import made_once
+from benchmark.data.store import image_facts
 from benchmark.data.synthetic import write_synthetic_faces
 
 GENERATOR_VERSION = 2  # raise when the same settings draw other faces
@@ -49,6 +51,8 @@ def find_dataset(data: DataSettings, data_dir: Path) -> Manifest:
         root = unpacked(data.root, data_dir) if data.root.suffix.lower() == ".zip" else data.root
         manifest = read_dataset("auto" if data.dataset == "synthetic" else data.dataset, root, data_dir)
     manifest = _without_classes(manifest, data.leave_out)
+    if data.duplicates != "keep":
+        manifest = without_test_images(manifest, data, data_dir)
     if data.labels == "votes":
         manifest = replace(manifest, targets=_distributions(manifest))
     if data.group_pattern is not None:
@@ -77,6 +81,31 @@ def _without_classes(manifest: Manifest, names: list[str]) -> Manifest:
         votes=None if smaller.votes is None else smaller.votes[:, kept],
         origin=replace(manifest.origin, notes=notes, published={}),
     )
+
+
+def without_test_images(manifest: Manifest, data: DataSettings, data_dir: Path) -> Manifest:
+    """Leave out the training and validation images that have the pixels of a test image, or look like one.
+
+    Raises:
+        UserError: there is no test part that they could equal.
+    """
+    if not manifest.is_test.any():
+        raise UserError(f"data.duplicates={data.duplicates}: {manifest.title} names no test images to compare with")
+    facts = image_facts(manifest, data.image_size, data_dir)
+    readable = facts["fault"] == ""
+    gone = ~manifest.is_test & readable & np.isin(facts["pixels"], facts["pixels"][manifest.is_test & readable])
+    what = "equal a test image"
+    if data.duplicates == "leave-out-near":
+        pairs = near_pairs(facts)
+        across = pairs[manifest.is_test[pairs[:, 0]] != manifest.is_test[pairs[:, 1]]]
+        near = np.zeros(len(manifest), bool)
+        near[across.ravel()] = True
+        gone |= near & ~manifest.is_test
+        what = "equal a test image or look like one"
+    smaller = manifest.take(np.flatnonzero(~gone))
+    note = f"{int(gone.sum())} training and validation images that {what} left out by data.duplicates={data.duplicates}"
+    origin = replace(manifest.origin, notes=(*manifest.origin.notes, note), published={})
+    return replace(smaller, origin=origin)
 
 
 def _distributions(manifest: Manifest) -> np.ndarray:

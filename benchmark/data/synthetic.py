@@ -11,6 +11,8 @@ Coordinates: the face's centre is the origin, x points right, y down, and the un
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +104,9 @@ def write_synthetic_faces(
             raise ValueError(f"{name} is {value}; give a share from 0 to 1")
     counts = {split: class_counts(split, images, shares) for split, images in (("train", train), ("test", test))}
     root.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(root.with_name(f".{root.name}.lock")), half_made_folder(root) as scratch:
+    key = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+    lock = FileLock(Path(tempfile.gettempdir()) / f"ferfuse-draw-{key}.lock")
+    with lock, half_made_folder(root) as scratch:
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise ValueError(f"{root} already exists; delete it or choose another folder")
         unfinished = scratch / "faces"

@@ -26,6 +26,8 @@ def storage_fault(error: OSError) -> str | None:
     if error.errno not in STORAGE_FAULTS:
         return None
     where = error.filename or "the results or data folder"
+    if error.errno in (errno.EACCES, errno.EPERM) and os.path.exists(where) and not os.access(where, os.R_OK):
+        return f"{where} cannot be read ({os.strerror(error.errno)}); change its rights, or move it elsewhere"
     return (
         f"{where} cannot be written ({os.strerror(error.errno)}); free space or rights, or choose other folders; "
         "finished runs are kept, the same command goes on from here"

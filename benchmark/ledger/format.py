@@ -269,13 +269,6 @@ def read_experiment(experiment: Path) -> dict[str, Any] | None:
     description = read_json(path)
     if description.get("schema") != SCHEMA:
         raise UserError(f"{path} has format {description.get('schema')}; this version reads format {SCHEMA}")
-    try:
-        ExperimentFile.model_validate(description)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        name = ".".join(map(str, fault["loc"]))
-        what = f"'{name}' is missing" if fault["type"] == "missing" else f"'{name}': {fault['msg']}"
-        raise UserError(f"{path} is damaged ({what}); {REMEDY}") from error
     return description
 
 
@@ -288,6 +281,13 @@ def existing_experiment(experiment: Path) -> dict[str, Any]:
     description = read_experiment(experiment)
     if description is None:
         raise UserError(f"no experiment at {experiment}; run `ferfuse reproduce` first, or give --experiment NAME")
+    try:
+        ExperimentFile.model_validate(description)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        name = ".".join(map(str, fault["loc"]))
+        what = f"'{name}' is missing" if fault["type"] == "missing" else f"'{name}': {fault['msg']}"
+        raise UserError(f"{experiment / 'experiment.json'} is damaged ({what}); {REMEDY}") from error
     return description
 
 

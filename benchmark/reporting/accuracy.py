@@ -245,6 +245,7 @@ def data_notes(ledger: Ledger) -> list[str]:
         for one in data.get("findings", [])
         if one["accepted"]
     ]
+    notes += [f"{note[0].upper()}{note[1:]}." for note in data.get("notes", []) if "left out by data." in note]
     if data.get("split", "official") != "official":
         notes.append("The data have no test set of their own: every seed tests on another part of them.")
     if ledger.experiment["settings"].get("data", {}).get("labels", "majority") == "votes":

@@ -113,9 +113,7 @@ def writing() -> Iterator[None]:
         lines = str(error).splitlines()
         reason = lines[0] if lines else type(error).__name__
         if "out-of-date database schema" in str(error):
-            reason = (
-                f"its database is of an older version; `mlflow db upgrade {mlflow.get_tracking_uri()}` brings it up"
-            )
+            reason = f"its database is of an older version; run `mlflow db upgrade {mlflow.get_tracking_uri()}`"
         raise UnreachableError(reason) from error
 
 

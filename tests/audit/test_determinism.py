@@ -23,6 +23,7 @@ from benchmark.config import UserError, load_config
 from benchmark.engine.experiment import finished_runs
 from benchmark.engine.outcomes import Request
 from benchmark.ledger import Ledger, load_ledger, write_run
+from benchmark.ledger.files import read_json, write_json
 from benchmark.plan import make_plan
 from tests.conftest import make_predictions, make_record, write_ledger
 from tests.engine.tiny import contents, tiny_request
@@ -42,6 +43,8 @@ def test_a_repeated_run_is_identical_and_a_changed_prediction_is_found(undisturb
     frame = pd.read_parquet(path)
     frame.loc[3, "logit_2"] += np.float32(1e-5)
     frame.to_parquet(path, index=False)
+    record = path.with_name("record.json")
+    write_json(record, {**read_json(record), "digests": {}})
     assert repeat_sample(runs, 1, workspace)[0].verdict == DIFFERENT
 
 

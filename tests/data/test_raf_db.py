@@ -114,7 +114,7 @@ def test_wrong_label_files_are_one_line(copy: Path, change: Callable[[str], str]
 
 def test_binary_label_file(copy: Path) -> None:
     (copy / LABEL_FILE).write_bytes(bytes(np.arange(256, dtype=np.uint8)))
-    with pytest.raises(UserError, match="not a text file"):
+    with pytest.raises(UserError, match="not a readable text file"):
         read_raf_db(copy)
 
 

@@ -17,7 +17,7 @@ from tests.conftest import NARROW, TINY
 
 SMALL, SECOND = NARROW
 SETTINGS = {**TINY, "backbones": NARROW, "methods": ["late", "early", "joint"]}
-OF_THE_MACHINE = ("seconds", "milliseconds", "device", "environment")
+OF_THE_MACHINE = ("seconds", "milliseconds", "device", "environment", "seal")
 
 
 class Collect:

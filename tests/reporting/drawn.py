@@ -78,7 +78,7 @@ def _run(rule: Rule, record: Record, labels: np.ndarray, effort: np.ndarray) -> 
     logits = np.eye(7, dtype=np.float32)[np.where(right, labels, (labels + 1) % 7)]
     test = float(right[VALIDATION:].mean())
     later = {"last_epoch": test - 0.002, "best_test_epoch": test + 0.004}
-    metrics = {rule: {**values, "accuracy": later.get(rule, test)} for rule, values in record.metrics.items()}
+    metrics = {rule: {**values, "accuracy": min(1.0, later.get(rule, test))} for rule, values in record.metrics.items()}
     metrics = {rule: dict.fromkeys(values, values["accuracy"]) for rule, values in metrics.items()}
     leaks = record.method in rule.leaks
     if record.method in rule.own:

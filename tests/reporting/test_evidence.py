@@ -58,7 +58,7 @@ FAULTS = {
     "other metrics": (lambda r, t: (wrong_metrics(r), t), "its record says"),
     "no metric": (
         lambda r, t: (replace(r, metrics={"validation_selected": {"accuracy": None}}), t),
-        "record says None",
+        "validation_selected needs an accuracy",
     ),
     "other data": (lambda r, t: (replace(r, dataset_digest="e" * 32), t), "other data"),
     "other settings": (lambda r, t: (setting(r, epochs=9), t), "different settings (epochs)"),

@@ -103,7 +103,10 @@ def make_place(folder: Path, **changes: Any) -> Place:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Two seeds of every method, of which the backbones are trained, and those that leave a fold out of the first."""
     place = make_place(tmp_path_factory.mktemp("fake"), methods=METHODS, seeds=2)
-    write_experiment(place.workspace.experiment, {"experiment": "fake", "main": {}})
+    main: dict[str, list[str]] = {"backbones": [], "methods": [], "groups": []}
+    data = {"name": "x", "title": "x", "digest": "", "synthetic": True, "classes": ["a", "b"], "images": {"test": [1]}}
+    about = {"experiment": "fake", "main": main, "settings": {"profile": "x", "seeds": 1}, "dataset": data}
+    write_experiment(place.workspace.experiment, about)
     with fake_gpu() as watch, patch.object(latency, "BATCHES", 1):
         for run in [run for run in place.plan if run.kind == "backbone" or (run.kind == "fold" and run.seed == 0)]:
             watch.clear()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 from benchmark.config import UserError
+from benchmark.data.listing import unused_pictures
 from benchmark.data.manifest import Manifest
 
 MOST_FOLDERS = 200  # looked into on each level when a format is searched for
@@ -25,6 +26,7 @@ class Format:
         terms: what the licence of such data asks, in a sentence.
         fits: whether a folder looks like it, by names alone.
         read: (folder that fits, data folder) -> manifest; what has to be converted is written into the data folder.
+        aside: patterns of pictures in the release that are no labelled data; every other one has to be used.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Format:
     terms: str
     fits: Callable[[Path], bool]
     read: Callable[[Path, Path], Manifest]
+    aside: tuple[str, ...] = ()
 
 
 @cache
@@ -57,9 +60,16 @@ def read_dataset(name: str, root: Path, data_dir: Path) -> Manifest:
             raise UserError(f"{root} can be read in more than one way, name one by --dataset and --data-root: {found}")
         if fitting:
             one, folder = fitting[0]
-            return one.read(folder, data_dir)
+            return accounted(one.read(folder, data_dir), folder, one.aside)
     looked_for = "; ".join(f"{one.name}: {one.layout}" for one in formats)
     raise UserError(f"{root} holds no data set of a known form; looked for {looked_for}")
+
+
+def accounted(manifest: Manifest, folder: Path, aside: tuple[str, ...]) -> Manifest:
+    """Return a manifest that knows which pictures were found below its folder and are not used."""
+    base = folder if folder.is_dir() else folder.parent
+    unused = unused_pictures(manifest, base, aside)
+    return replace(manifest, origin=replace(manifest.origin, unused=unused)) if unused else manifest
 
 
 def _levels(root: Path) -> Iterator[list[Path]]:

@@ -34,7 +34,7 @@ def _fits(base: Path) -> bool:
 
 def _read(base: Path, data_dir: Path) -> Manifest:
     images: list[Listed] = []
-    without = 0
+    without: set[Path] = set()
     for part, name in PARTS.items():
         folder = base / name
         for inner in ("images", "annotations"):
@@ -43,24 +43,29 @@ def _read(base: Path, data_dir: Path) -> Manifest:
         for file in image_files(folder / "images"):
             label = _label_of(file, folder / "annotations")
             if label in NO_EXPRESSION:
-                without += 1
+                without.add(file)
             else:
                 images.append(Listed(f"{name}/{file.name}", file, IDS[label], part))
     notes: tuple[str, ...] = ("val_set is the test set: the labels of AffectNet's own test set are not published",)
     if without:
-        notes += (f"{without} images without an expression (ids 8 to 10) are left out",)
+        notes += (f"{len(without)} images without an expression (ids 8 to 10) are left out",)
     mapping = {str(number): name for number, name in IDS.items()}
-    origin = Origin("affectnet", "train_set and val_set of the release", mapping, TERMS, notes)
+    origin = Origin(
+        "affectnet", "train_set and val_set of the release", mapping, TERMS, notes, left_out=frozenset(without)
+    )
     return to_manifest(Named("affectnet", "AffectNet", origin), images, base)
 
 
 def _label_of(file: Path, annotations: Path) -> int:
     annotation = annotations / f"{file.stem}_exp.npy"
     try:
-        label = int(np.load(annotation, allow_pickle=False))
+        values = np.load(annotation, allow_pickle=False).reshape(-1)
+        if values.size != 1:
+            raise ValueError(f"{values.size} numbers in place of one")
+        label = int(values[0])
     except FileNotFoundError as error:
         raise UserError(f"image {file} has no annotation {annotation.name}; unpack AffectNet completely") from error
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, TypeError, OverflowError, EOFError, OSError) as error:
         raise UserError(f"{annotation} holds no class number; take it from the release again") from error
     if label not in IDS and label not in NO_EXPRESSION:
         raise UserError(f"{annotation}: class {label} is unknown; AffectNet has 0 to {max(NO_EXPRESSION)}")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmark.config import UserError
 from benchmark.data.formats import Format
-from benchmark.data.listing import NO_TEST, Listed, Named, to_manifest
+from benchmark.data.listing import NO_TEST, Listed, Named, columns_of, to_manifest
 from benchmark.data.manifest import Manifest, Origin
 from benchmark.data.memory import file_digest, made_once, write_image
 
@@ -43,7 +43,9 @@ def file_of(base: Path) -> Path | None:
     if base.is_file():
         return base if base.name in FILES[:2] else None
     found = next((base / name for name in FILES if (base / name).is_file()), None)
-    return None if found and found.name == "train.csv" and not (base / "test.csv").is_file() else found
+    if found is None or (found.name == "train.csv" and not (base / "test.csv").is_file()):
+        return None
+    return found if found.name != "train.csv" or "pixels" in columns_of(found) else None
 
 
 def _fits(base: Path) -> bool:
@@ -92,9 +94,12 @@ def _write_images(file: Path, folder: Path) -> None:
 
 def _usages(file: Path) -> list[str]:
     """Return the usage of every row; all rows of train.csv are for training."""
-    with file.open(encoding="utf-8", newline="") as opened:
-        rows: Iterator[dict[str, str]] = csv.DictReader(opened, skipinitialspace=True)
-        return [row.get("Usage", "Training") for row in rows]
+    try:
+        with file.open(encoding="utf-8", newline="") as opened:
+            rows: Iterator[dict[str, str]] = csv.DictReader(opened, skipinitialspace=True)
+            return [row.get("Usage", "Training") for row in rows]
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{file} is not the published file (no text in UTF-8); take it from the competition") from error
 
 
 def _read(base: Path, data_dir: Path) -> Manifest:

@@ -10,16 +10,19 @@ from pathlib import Path
 
 from benchmark.config import UserError
 from benchmark.data.formats import Format
+from benchmark.data.formats.csv_manifest import fits as csv_fits
 from benchmark.data.listing import (
     NO_TEST,
     OWN_PARTS,
-    PARTS,
     Listed,
     Named,
     class_of,
+    columns_of,
     image_files,
     part_folders,
+    part_named,
     part_notes,
+    read_list,
     to_manifest,
 )
 from benchmark.data.manifest import Manifest, Origin
@@ -29,10 +32,10 @@ TERMS = "Images of your own, or of others: ask those you have them from what the
 
 
 def _fits(base: Path) -> bool:
-    if not base.is_dir():
+    if not base.is_dir() or csv_fits(base):
         return False
     inner = [path for path in base.iterdir() if path.is_dir()]
-    in_parts = [path for part in inner if part.name.lower() in PARTS for path in part.iterdir() if path.is_dir()]
+    in_parts = [path for part in inner if part_named(part.name) for path in part.iterdir() if path.is_dir()]
     return any(sum(class_named(path.name) is not None for path in folders) >= 2 for folders in (inner, in_parts))
 
 
@@ -52,8 +55,33 @@ def _read(base: Path, data_dir: Path) -> Manifest:
             images += [
                 Listed(file.relative_to(base).as_posix(), file, label, part) for file in image_files(class_folder)
             ]
+    _refuse_other_labels(base, images)
     origin = Origin("folders", OWN_PARTS if "test" in parts else NO_TEST, mapping, TERMS, notes=part_notes(base, parts))
     return to_manifest(Named("folders", f"faces of folder {base.name}", origin), images, base)
+
+
+def _refuse_other_labels(base: Path, images: list[Listed]) -> None:
+    """Hold the folders against a list beside them that names most of the images and has a column of labels."""
+    for file in sorted(base.glob("*.csv")):
+        names = columns_of(file)
+        label = next((name for name in ("label", "emotion", "expression", "class") if name in names), None)
+        if label is None:
+            continue
+        _, lines = read_list(file)
+        for column in (name for name in names if name != label):
+            said = {line.cells[column].replace("\\", "/"): class_named(line.cells[label]) for line in lines}
+            known = [(image, said.get(image.image_id) or said.get(_below(image))) for image in images]
+            odd = [image for image, name in known if name is not None and name != image.label]
+            if odd and sum(name is not None for _, name in known) > len(images) / 2:
+                raise UserError(
+                    f"{file} and the folders disagree about {len(odd)} of {len(images)} images, first "
+                    f"{odd[0].image_id}; take both from one release, or take the list away"
+                )
+
+
+def _below(image: Listed) -> str:
+    """Return an image's name as it is from the folder of its part."""
+    return "/".join(image.image_id.split("/")[-2:])
 
 
 FORMAT = Format(

@@ -15,11 +15,12 @@ import numpy as np
 
 from benchmark.config import UserError
 from benchmark.data.formats import Format
-from benchmark.data.listing import OWN_PARTS, Listed, Named, to_manifest
+from benchmark.data.listing import OWN_PARTS, Listed, Named, read_text, to_manifest
 from benchmark.data.manifest import Manifest, Origin
 from benchmark.data.vocabulary import CLASSES, OFFICIAL_COUNTS, RAF_DB_CLASSES, SYNTHETIC_MARK
 
-LABEL_FILE = Path("EmoLabel") / "list_patition_label.txt"
+LABEL_FILE = Path("EmoLabel") / "list_patition_label.txt"  # as the release spells it
+SPELT_RIGHT = Path("EmoLabel") / "list_partition_label.txt"
 IMAGE_FOLDER = Path("Image") / "aligned"
 NOTE_FILE = Path("EmoLabel") / "import.json"  # beside the labels of a set that `ferfuse data import` wrote
 IDS = {str(number): name for number, name in enumerate(RAF_DB_CLASSES, start=1)}
@@ -45,9 +46,9 @@ def read_raf_db(root: Path) -> Manifest:
     """
     if not root.is_dir():
         raise UserError(f"data folder {root} does not exist; give RAF-DB's folder 'basic' by --data-root")
-    base = root if (root / LABEL_FILE).is_file() else root / "basic"
-    label_file = base / LABEL_FILE
-    if not label_file.is_file():
+    base = root if label_file_of(root) else root / "basic"
+    label_file = label_file_of(base)
+    if label_file is None:
         raise UserError(f"{root} is not RAF-DB's folder 'basic': it holds no {LABEL_FILE}")
     if (base / NOTE_FILE).is_file():
         return _read_imported(base)
@@ -71,6 +72,11 @@ def read_raf_db(root: Path) -> Manifest:
         synthetic=synthetic,
         origin=origin_of(dataset),
     )
+
+
+def label_file_of(base: Path) -> Path | None:
+    """Return the list of labels, whose name circulates in two spellings."""
+    return next((base / name for name in (LABEL_FILE, SPELT_RIGHT) if (base / name).is_file()), None)
 
 
 def origin_of(dataset: str) -> Origin:
@@ -109,7 +115,7 @@ def _read_imported(base: Path) -> Manifest:
         persons, validation = note["persons"] or {}, set(note["validation"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{note_file} is damaged ({error!r}); import the data again") from error
-    names, labels = _read_labels(base / LABEL_FILE, CLASSES)
+    names, labels = _read_labels(label_file_of(base) or base / LABEL_FILE, CLASSES)
     images = [
         Listed(name, file, CLASSES[label], _part_of(name, validation), persons.get(name))
         for name, label, file in zip(names, labels, _image_files(base, names), strict=True)
@@ -128,28 +134,32 @@ def _image_files(base: Path, names: list[str]) -> tuple[Path, ...]:
         UserError: some are missing.
     """
     folder = base / IMAGE_FOLDER
-    files = tuple(folder / f"{Path(name).stem}_aligned.jpg" for name in names)
-    present = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
-    missing = [file for file in files if file.name not in present]
+    present = {_core(entry.name): entry for entry in folder.iterdir()} if folder.is_dir() else {}
+    found = [present.get(_core(name)) for name in names]
+    files = tuple(path for path in found if path is not None)
+    missing = [folder / f"{_core(name)}_aligned.jpg" for name, path in zip(names, found, strict=True) if path is None]
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(files)} images that {LABEL_FILE.name} lists are missing, first {missing[0]}; "
+            f"{len(missing)} of {len(names)} images that {LABEL_FILE.name} lists are missing, first {missing[0]}; "
             "unpack the aligned images completely"
         )
     return files
 
 
+def _core(name: str) -> str:
+    """Return what two spellings of one image have in common: train_00001 of Train_00001_aligned.JPG."""
+    return name.rpartition(".")[0].lower().removesuffix("_aligned")
+
+
 def _read_labels(label_file: Path, classes: tuple[str, ...]) -> tuple[list[str], list[int]]:
     """Read names and zero-based labels, refusing every line that is not `train_…|test_…` and the id of a class."""
-    try:
-        lines = label_file.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{label_file} is not a text file; take the one of the official release") from error
+    lines = read_text(label_file).splitlines()
     labels: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         name, *rest = line.split()
+        name = f"{_core(name)}.jpg" if "." in name else name
         where = f"{label_file}, line {number}"
         if len(rest) != 1 or not name.startswith(("train_", "test_")):
             raise UserError(f"{where}: '{line.strip()[:60]}' is not like 'train_00001.jpg 5'")
@@ -164,7 +174,7 @@ def _read_labels(label_file: Path, classes: tuple[str, ...]) -> tuple[list[str],
 
 
 def _fits(base: Path) -> bool:
-    return (base / LABEL_FILE).is_file()
+    return label_file_of(base) is not None
 
 
 FORMAT = Format(
@@ -173,4 +183,5 @@ FORMAT = Format(
     terms=TERMS,
     fits=_fits,
     read=lambda base, _: read_raf_db(base),
+    aside=("Image/original/*", "Annotation/**/*"),
 )

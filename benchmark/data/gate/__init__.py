@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.config import DataSettings, UserError, nearest
-from benchmark.data.gate import counts, duplicates, images, order, persons, swaps
+from benchmark.data.gate import codes, counts, duplicates, images, order, persons, swaps, unused
 from benchmark.data.gate.findings import Finding, Subject
 from benchmark.data.manifest import Manifest
 from benchmark.data.memory import write_whole
@@ -28,7 +28,8 @@ CHECKS: tuple[Callable[[Subject], Iterable[Finding]], ...] = (
     order.check_order,
     swaps.check_swaps,
 )
-CODES = tuple(code for room in (counts, images, duplicates, persons, order, swaps) for code in room.CODES)
+PARTS_OF_THE_GATE = (unused, codes, counts, images, duplicates, persons, order, swaps)
+CODES = tuple(code for checks in PARTS_OF_THE_GATE for code in checks.CODES)
 
 
 @dataclass(frozen=True)
@@ -66,16 +67,18 @@ def check_data(manifest: Manifest, data: DataSettings, data_dir: Path) -> Report
     digest = manifest.content_digest(data_dir / "store")
     remembered = data_dir / "store" / f"{digest}-{data.split}-gate{VERSION}.json"
     accepted = tuple(data.accept)
+    beside = (*unused.check_unused(manifest), *codes.check_codes(manifest))  # of the folder, not of the images
     if remembered.is_file():
         rows = json.loads(remembered.read_text(encoding="utf-8"))["findings"]
-        return Report(tuple(Finding(**{**row, "examples": tuple(row["examples"])}) for row in rows), False, accepted)
+        found = tuple(Finding(**{**row, "examples": tuple(row["examples"])}) for row in rows)
+        return Report((*beside, *found), False, accepted)
     facts = image_facts(manifest, data.image_size, data_dir)
     subject = Subject(manifest, facts, data.split)
     findings = sorted((one for check in CHECKS for one in check(subject)), key=lambda one: one.severity)
     _write_hashes(manifest, facts, data_dir / "store" / f"{digest}.sha256")
     content = {"dataset": manifest.dataset, "digest": digest, "findings": [asdict(one) for one in findings]}
     write_whole(remembered, json.dumps(content, indent=1).encode())
-    return Report(tuple(findings), True, accepted)
+    return Report((*beside, *findings), True, accepted)
 
 
 def pass_gate(manifest: Manifest, data: DataSettings, data_dir: Path) -> None:

@@ -48,6 +48,8 @@ def _confusion(subject: Subject, train: np.ndarray, test: np.ndarray) -> np.ndar
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     labels, classes = subject.manifest.labels, len(subject.manifest.classes)
+    if train.size <= classes:
+        return np.zeros((classes, classes), int)  # too few to learn from
     if train.size > MOST_IMAGES:
         train = np.random.default_rng(0).choice(train, MOST_IMAGES, replace=False)
     learnt = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")

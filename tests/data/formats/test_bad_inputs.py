@@ -104,7 +104,7 @@ BAD: list[tuple[str, str, Callable[[Path], object], str]] = [
     ("a file of something else", "auto", lambda root: root.write_text("x"), "no data set of a known form"),
     ("csv: unknown class", "auto", csv_with("4.png,hapy,train,a"), "'hapy' is no known expression; did you mean hap"),
     ("csv: class by number", "auto", csv_with("4.png,3,train,a"), "line 5: '3' is no known expression"),
-    ("csv: unknown split", "auto", csv_with("4.png,happy,dev,a"), "split 'dev' is unknown"),
+    ("csv: unknown split", "auto", csv_with("4.png,happy,fold1,a"), "split 'fold1' is unknown"),
     ("csv: missing image", "auto", csv_with("missing.png,happy,train,a"), "'missing.png' is missing"),
     ("csv: absolute path", "auto", csv_with("/etc/hostname,happy,train,a"), "lies outside"),
     ("csv: path upwards", "auto", csv_with("../x.png,happy,train,a"), "lies outside"),
