@@ -16,14 +16,27 @@ TORCH ?= torch torchvision
 
 export PYTHONWARNINGS ?= ignore::SyntaxWarning
 
+# Every variable reaches ferfuse as it was typed, brackets, backslashes and quotes included.
+VARIABLES := PROFILE DATASET DATA_ROOT EXPERIMENT SEEDS METHODS BACKBONES ARMS PLUGIN QUESTION AGAINST SET ACCEPT TUNED TRIALS \
+    STUDIES ENGINE DEVICE WORKERS RETRY_FAILED PDF ALL TUNE_BACKBONES TORCH PYTHON VENV
+blank := $() $()
+typed := $(foreach pair,$(subst \$(blank),@,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(pair))))
+misspelt := $(firstword $(filter-out $(VARIABLES) PYTHONWARNINGS,$(typed)))
+ifneq ($(misspelt),)
+$(error unknown variable $(misspelt); $(shell $(PYTHON) -c 'import difflib, sys; near = difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1, 0.5); print("did you mean " + near[0] + "?" if near else "known: " + " ".join(sys.argv[2:]))' '$(misspelt)' $(VARIABLES)))
+endif
+quote = '$(subst ','\'',$(1))'
+each = $(foreach word,$(2),$(1) $(call quote,$(word)))
+all = $(if $(2),$(1) $(foreach word,$(2),$(call quote,$(word))))
+
 # Which experiment: ferfuse names it after profile and data, unless EXPERIMENT does.
-chosen := --profile $(PROFILE) $(if $(EXPERIMENT),--experiment $(EXPERIMENT)) \
-    $(if $(DATASET),--dataset $(DATASET)) $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)")
-settings := $(if $(SEEDS),--seeds $(SEEDS)) $(if $(BACKBONES),--backbones $(BACKBONES)) $(if $(METHODS),--methods $(METHODS)) \
-    $(if $(ARMS),--arms $(ARMS)) $(if $(PLUGIN),--plugin $(PLUGIN)) $(foreach pair,$(SET),--set $(pair)) \
-    $(if $(QUESTION),--question $(QUESTION)) $(if $(AGAINST),--against $(AGAINST))
-running := $(if $(ENGINE),--engine $(ENGINE)) $(if $(DEVICE),--device $(DEVICE)) $(if $(WORKERS),--workers $(WORKERS)) \
-    $(if $(RETRY_FAILED),--retry-failed) $(if $(ACCEPT),--accept $(ACCEPT))
+chosen = --profile $(call quote,$(PROFILE)) $(if $(EXPERIMENT),--experiment $(call quote,$(EXPERIMENT))) \
+    $(if $(DATASET),--dataset $(DATASET)) $(if $(DATA_ROOT),--data-root $(call quote,$(DATA_ROOT)))
+settings = $(if $(SEEDS),--seeds $(SEEDS)) $(call all,--backbones,$(BACKBONES)) $(call all,--methods,$(METHODS)) \
+    $(call all,--arms,$(ARMS)) $(call all,--plugin,$(PLUGIN)) $(call each,--set,$(SET)) \
+    $(call all,--question,$(QUESTION)) $(call all,--against,$(AGAINST))
+running = $(if $(ENGINE),--engine $(ENGINE)) $(if $(DEVICE),--device $(DEVICE)) $(if $(WORKERS),--workers $(WORKERS)) \
+    $(if $(RETRY_FAILED),--retry-failed) $(call all,--accept,$(ACCEPT))
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev reproduce plan status table1 table2 table3 table4 report power ui track tune audit bench parity findings test test-slow lint clean
@@ -31,7 +44,7 @@ running := $(if $(ENGINE),--engine $(ENGINE)) $(if $(DEVICE),--device $(DEVICE))
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
 	    || sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1  \2/p' Makefile
-	@echo "Variables: PROFILE DATASET DATA_ROOT EXPERIMENT SEEDS METHODS BACKBONES ARMS PLUGIN QUESTION AGAINST SET ACCEPT TUNED TRIALS STUDIES ENGINE DEVICE WORKERS RETRY_FAILED TORCH PYTHON"
+	@echo "Variables: $(VARIABLES)"
 
 install: $(BIN)/.installed ## Set up .venv
 
@@ -73,7 +86,7 @@ ui: $(BIN)/.installed ## Browse the runs in MLflow, on this machine alone
 	@$(BIN)/mlflow ui --host 127.0.0.1
 
 audit: $(BIN)/.installed ## Tell which methods' predictions depend on their batch
-	@$(BIN)/ferfuse audit $(chosen) $(if $(METHODS),--methods $(METHODS)) $(if $(PLUGIN),--plugin $(PLUGIN))
+	@$(BIN)/ferfuse audit $(chosen) $(call all,--methods,$(METHODS)) $(call all,--plugin,$(PLUGIN))
 
 table3: $(BIN)/.installed ## Print Table 3, readings by evaluation order (ARMS=readings, then audit)
 	@$(BIN)/ferfuse table 3 $(chosen)
@@ -89,14 +102,14 @@ bench: $(BIN)/.installed ## Measure speed: on a CPU against the plain way of the
 
 parity: $(BIN)/.installed ## Train a network the fast and the plain way, and compare their accuracies (DATASET, DATA_ROOT, SEEDS)
 	@$(BIN)/python -m tools.bench parity --profile $(PROFILE) $(if $(DATASET),--dataset $(DATASET)) \
-	    $(if $(DATA_ROOT),--data-root "$(DATA_ROOT)") $(if $(SEEDS),--seeds $(SEEDS)) $(foreach pair,$(SET),--set $(pair)) \
+	    $(if $(DATA_ROOT),--data-root $(call quote,$(DATA_ROOT))) $(if $(SEEDS),--seeds $(SEEDS)) $(call each,--set,$(SET)) \
 	    $(if $(DEVICE),--device $(DEVICE)) $(if $(WORKERS),--workers $(WORKERS))
 
 tune: $(BIN)/.installed ## Search each method's settings on validation (METHODS, TRIALS, STUDIES), then TUNED=1 uses them
 	@$(BIN)/ferfuse tune $(chosen) \
 	    $(if $(METHODS)$(TUNE_BACKBONES),$(if $(METHODS),--method $(METHODS)) $(if $(TUNE_BACKBONES),--backbone $(TUNE_BACKBONES)),--all) \
 	    $(if $(TRIALS),--trials $(TRIALS)) $(if $(STUDIES),--studies $(STUDIES)) $(if $(PLUGIN),--plugin $(PLUGIN)) \
-	    $(foreach pair,$(SET),--set $(pair)) $(if $(DEVICE),--device $(DEVICE))
+	    $(call each,--set,$(SET)) $(if $(DEVICE),--device $(DEVICE))
 
 track: $(BIN)/.installed ## Write whatever MLflow lacks of an experiment
 	@$(BIN)/ferfuse track --sync $(chosen)
@@ -113,6 +126,6 @@ lint: $(BIN)/.installed-dev ## Check format, style, types and import rules
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-clean: ## Delete results, reports and decoded data; .venv and what is committed stay
-	@rm -rf data mlruns mlflow.db
-	@find results reports -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +
+clean: ## Delete what can be made again: reports, decoded and drawn images (ALL=1: results, imported data, mlflow.db too)
+	@rm -rf data/store data/unpacked data/synthetic $(if $(ALL),data mlruns mlflow.db)
+	@find reports $(if $(ALL),results) -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +

@@ -35,3 +35,13 @@ def test_what_a_smaller_plan_would_save_is_said_in_hours() -> None:
         "80 minutes at 56 pixels instead of 112, if time goes with the area"
     )
     assert "seeds" not in _savings(load_config("open-faces", {"seeds": 1}), half)
+
+
+def test_lists_are_separated_by_blanks_or_commas() -> None:
+    from benchmark.cli import spread_lists
+
+    assert spread_lists(["plan", "--methods", "late,early", "joint"]) == [
+        "plan", "--methods", "late", "--methods", "early", "--methods", "joint",
+    ]  # fmt: skip
+    whole = "attention-fusion:axis=batch,gate=false"
+    assert spread_lists(["plan", "--methods", whole]) == ["plan", "--methods", whole]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, NoReturn
+from importlib.metadata import version
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -21,6 +22,19 @@ def application(name: str, purpose: str) -> typer.Typer:
 app = application("ferfuse", "Is this fusion method's gain real? A reproducible benchmark and ablation suite.")
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"ferfuse {version('ferfuse')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _about(
+    _: Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Is this fusion method's gain real? A reproducible benchmark and ablation suite."""
+
+
 def spread_lists(arguments: list[str], commands: typer.Typer = app) -> list[str]:
     """Turn `--methods late early` into `--methods late --methods early`, which the option parser understands."""
     many = _list_options(typer.main.get_command(commands))
@@ -33,10 +47,11 @@ def spread_lists(arguments: list[str], commands: typer.Typer = app) -> list[str]
         elif argument.startswith("--") or not option:
             option = ""
             spread.append(argument)
-        elif spread[-1] == option:
-            spread.append(argument)
         else:
-            spread += [option, argument]
+            whole = any(sign in argument for sign in ":=/.[")  # settings, paths: a comma may be part of them
+            words = [argument] if whole else [word for word in argument.split(",") if word]
+            for word in words:
+                spread += [word] if spread[-1] == option else [option, word]
     return spread
 
 

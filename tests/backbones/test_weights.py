@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -140,7 +142,7 @@ def test_a_file_in_our_own_naming(tmp_path: Path) -> None:
     [
         ("resnet34", r"body\.layer1\.2\.conv1\.weight"),
         ("resnet50", r"body\.layer1\.0\.conv1\.weight"),
-        ("vgg11", r"body\.features\.0\.weight"),
+        ("vgg11", r"features\.0\.weight"),
     ],
 )
 def test_another_networks_file_is_refused_with_the_first_difference(
@@ -254,3 +256,33 @@ def test_a_network_without_imagenet_weights_says_so() -> None:
     unpublished = replace(find_backbone("resnet18"), name="ours", pretrained=None)
     with pytest.raises(ValueError, match="publishes no ImageNet weights of ours; use weights=none or a file"):
         find_weights("imagenet", unpublished)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "module.feature.", "encoder.backbone."])
+@pytest.mark.parametrize("wrapper", [None, "model_state_dict", "net", "state_dict"])
+def test_usual_wrappers_are_taken_off(resnet: Tensors, tmp_path: Path, prefix: str, wrapper: str | None) -> None:
+    tensors = {f"{prefix}{name}": tensor for name, tensor in resnet.items()} | {"embed.weight": torch.zeros(3)}
+    content: Any = tensors if wrapper is None else {wrapper: tensors, "epoch": 3, "best": np.float64(0.86)}
+    own = network()
+    load_weights(own, saved(content, tmp_path / "wrapped.pth"))
+    assert_equal(own.body.state_dict(), {name: x for name, x in resnet.items() if not name.startswith("fc.")})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x: (x * 10).to(torch.int8), "of type torch.int8, whose scale is not in the file"),
+        (lambda x: x.to(torch.int64), "of type torch.int64"),
+        (lambda x: x * math.nan, "holds numbers that are not finite"),
+        (lambda x: x + math.inf, "holds numbers that are not finite"),
+    ],
+)
+def test_tensors_that_are_no_weights_are_refused(
+    resnet: Tensors, tmp_path: Path, change: Callable[[Tensor], Tensor], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        load_weights(network(), saved({**resnet, "conv1.weight": change(resnet["conv1.weight"])}, tmp_path / "x.pth"))
+    own = network()
+    halves = {name: x.half() if x.is_floating_point() else x for name, x in resnet.items()}
+    load_weights(own, saved(halves, tmp_path / "h.pth"))
+    assert torch.isfinite(own.body.conv1.weight).all()
