@@ -39,7 +39,7 @@ running = $(if $(ENGINE),--engine $(ENGINE)) $(if $(DEVICE),--device $(DEVICE)) 
     $(if $(RETRY_FAILED),--retry-failed) $(call all,--accept,$(ACCEPT))
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev reproduce plan status table1 table2 table3 table4 report power ui track tune audit bench parity findings test test-slow lint clean
+.PHONY: help install install-dev reproduce plan status table1 table2 table3 table4 report power ui track tune audit bench parity findings docs test test-slow lint clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -79,7 +79,7 @@ table2: $(BIN)/.installed ## Print Table 2 from the ledger
 report: $(BIN)/.installed ## Write all tables, verdicts, figures and the page into reports/ (PDF=1: report.pdf too)
 	@$(BIN)/ferfuse report $(chosen) $(if $(PDF),--pdf)
 
-power: $(BIN)/.installed ## Tell which differences could be seen by now, and how many more seeds they need
+power: $(BIN)/.installed ## Tell which differences could be seen by now, and what would bring a verdict
 	@$(BIN)/ferfuse power $(chosen)
 
 ui: $(BIN)/.installed ## Browse the runs in MLflow, on this machine alone
@@ -96,6 +96,10 @@ table4: $(BIN)/.installed ## Print Table 4, fusion and its controls (ARMS=contro
 
 findings: $(BIN)/.installed ## Write docs/findings.md and the top of README from a published ledger (EXPERIMENT)
 	@$(BIN)/python -m tools.findings $(EXPERIMENT)
+
+docs: ## Build the documentation into build/site; a warning is an error
+	@test -x build/docs-venv/bin/mkdocs || ($(PYTHON) -m venv build/docs-venv && build/docs-venv/bin/python -m pip install --quiet "mkdocs-material>=9" "mkdocstrings[python]>=0.26")
+	@build/docs-venv/bin/mkdocs build --quiet --strict
 
 bench: $(BIN)/.installed ## Measure speed: on a CPU against the plain way of the same work, on a GPU as a share of its peak
 	@$(BIN)/python -m tools.bench speed $(if $(DEVICE),--device $(DEVICE))
