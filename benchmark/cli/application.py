@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -37,7 +40,9 @@ def _about(
 
 def spread_lists(arguments: list[str], commands: typer.Typer = app) -> list[str]:
     """Turn `--methods late early` into `--methods late --methods early`, which the option parser understands."""
-    many = _list_options(typer.main.get_command(commands))
+    whole: Any = typer.main.get_command(commands)
+    named = getattr(whole, "commands", {}).get(arguments[0] if arguments else "", whole)
+    many = _list_options(named)
     spread: list[str] = []
     option = ""
     for argument in arguments:
@@ -48,8 +53,8 @@ def spread_lists(arguments: list[str], commands: typer.Typer = app) -> list[str]
             option = ""
             spread.append(argument)
         else:
-            whole = any(sign in argument for sign in ":=/.[")  # settings, paths: a comma may be part of them
-            words = [argument] if whole else [word for word in argument.split(",") if word]
+            kept = any(sign in argument for sign in ":=/.[")  # settings, paths: a comma may be part of them
+            words = [argument] if kept else [word for word in argument.split(",") if word]
             for word in words:
                 spread += [word] if spread[-1] == option else [option, word]
     return spread
@@ -63,6 +68,7 @@ def _list_options(command: Any) -> set[str]:
 
 def main(commands: typer.Typer = app) -> None:
     """Run the command line; a user's fault is one line and exit status 2."""
+    _give_a_home()
     try:
         sys.exit(commands(args=spread_lists(sys.argv[1:], commands) or ["--help"], standalone_mode=False))
     except UserError as error:
@@ -79,6 +85,14 @@ def main(commands: typer.Typer = app) -> None:
         if not hasattr(error, "format_message"):
             raise
         _end(f"{error.format_message().rstrip('.')}; see --help", 2)
+
+
+def _give_a_home() -> None:
+    """Let libraries that look for a home find one, where the user has none (containers, cron)."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = tempfile.gettempdir()
 
 
 def _end(message: str, status: int) -> NoReturn:

@@ -145,7 +145,8 @@ def compare_unpaired(
     differences, and both rests, as in `crossed`. The look is that of the smaller number of seeds.
 
     Args:
-        first, second: (S1, N) and (S2, N) in percent by seed and image, or (S1,) and (S2,).
+        first: (S1, N) in percent by seed and image, or (S1,).
+        second: (S2, N) or (S2,), likewise.
 
     Raises:
         ValueError: images that differ in number, or a value that is not finite.

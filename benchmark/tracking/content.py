@@ -118,7 +118,11 @@ def record_metrics(
     chosen = record.metrics["validation_selected"]
     final = {
         **{f"test/{name}": value for name, value in chosen.items()},
-        **{f"validation/{name}": selected[f"validation_{name}"] for name in ("accuracy", "loss") if selected},
+        **{
+            f"validation/{n}": selected[f"validation_{n}"]
+            for n in ("accuracy", "loss")
+            if f"validation_{n}" in selected
+        },
         "other_selection/test_accuracy_last_epoch": record.metrics["last_epoch"]["accuracy"],
         "other_selection/test_accuracy_best_test_epoch": record.metrics["best_test_epoch"]["accuracy"],
         "cost/seconds": record.seconds,

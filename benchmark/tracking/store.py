@@ -8,9 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlparse
+from urllib.request import url2pathname
 
+import mlflow
 from filelock import FileLock, Timeout
-from mlflow.entities import Run, RunStatus
+from mlflow.entities import Experiment, Run, RunStatus
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from benchmark.config import UserError
@@ -40,7 +44,7 @@ class Mirror:
         found = self.client.get_experiment_by_name(name)
         if found and found.lifecycle_stage == "deleted":  # by the user, in MLflow's own page
             self.client.restore_experiment(found.experiment_id)
-        self.experiment_id = found.experiment_id if found else self.client.create_experiment(name, tags=EXPERIMENT_TAGS)
+        self.experiment_id = self._use(found) if found else self._begin(name)
         runs = list(runs_of(self.client, self.experiment_id, description))
         self.known = {run.data.tags[RUN_ID]: run for run in runs if is_whole(run)}
         for run in runs:
@@ -48,6 +52,32 @@ class Mirror:
                 self.client.delete_run(run.info.run_id)
         self.parent = self._open_parent()
         self.write_views()
+
+    def _begin(self, name: str) -> str:
+        """Create the experiment; its files lie beside the database where that is a file, whatever the folder's name."""
+        uri = str(mlflow.get_tracking_uri())
+        files = None
+        if uri.startswith("sqlite:///"):
+            folder = database_of(uri).parent
+            files = (folder / "mlruns" / hashlib.sha256(name.encode()).hexdigest()[:16]).as_uri()
+        return str(self.client.create_experiment(name, artifact_location=files, tags=EXPERIMENT_TAGS))
+
+    def _use(self, found: Experiment) -> str:
+        """Return the id of an experiment that is there; one whose files lie where the project once was is not used.
+
+        Raises:
+            MlflowException: the project was moved since.
+        """
+        files, uri = str(found.artifact_location), str(mlflow.get_tracking_uri())
+        if files.startswith("file://") and uri.startswith("sqlite:///"):
+            place = Path(url2pathname(urlparse(files).path))
+            folder = database_of(uri).parent
+            if place.parent.name == "mlruns" and place.parent.parent != folder:
+                raise MlflowException(
+                    f"mlflow.db keeps its files in {place.parent.parent}, where this project was before; delete "
+                    "mlflow.db (the ledger has everything) and let `ferfuse track --sync` write it anew"
+                )
+        return str(found.experiment_id)
 
     def missing(self, ledger: Ledger) -> list[Record]:
         """Return the records that MLflow does not hold, those that others start from first."""
@@ -203,6 +233,11 @@ def runs_of(client: MlflowClient, experiment_id: str, description: dict[str, Any
 def is_whole(run: Run) -> bool:
     """Tell whether a run was written to its end; a parent run is open while its experiment goes on."""
     return run.data.tags.get(KIND) == "experiment" or run.info.status == "FINISHED"
+
+
+def database_of(uri: str) -> Path:
+    """Return the file of an SQLite tracking URI, in which MLflow quotes blanks and other signs."""
+    return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0])).resolve()
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from benchmark.config import UserError
 from benchmark.ledger import existing_experiment, load_ledger
 from benchmark.tracking.model import log_model
-from benchmark.tracking.store import Mirror, held_runs, only_writer
+from benchmark.tracking.store import Mirror, database_of, held_runs, only_writer
 from benchmark.tracking.studies import write_studies
 from benchmark.trained import best_run
 
@@ -107,6 +107,7 @@ def writing() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            use_plain_address()
             remove_unfinished_database(str(mlflow.get_tracking_uri()))
             yield
     except FAULTS as error:
@@ -117,12 +118,24 @@ def writing() -> Iterator[None]:
         raise UnreachableError(reason) from error
 
 
+def use_plain_address() -> None:
+    """Name the database of the working folder as it is seen from there, whatever signs the folder's name holds.
+
+    MLflow's own default is the same file by its absolute path, in which it quotes signs and then takes them literally.
+    """
+    if mlflow.is_tracking_uri_set():  # by the user
+        return
+    uri = str(mlflow.get_tracking_uri())
+    if uri.startswith("sqlite:///") and database_of(uri) == Path("mlflow.db").resolve():
+        mlflow.set_tracking_uri("sqlite:///mlflow.db")
+
+
 def remove_unfinished_database(uri: str) -> None:
     """Remove an SQLite file whose making was interrupted: it has tables, and no version of its schema yet.
 
     Nothing was written to it, since MLflow notes the version before the first run.
     """
-    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    path = database_of(uri)
     if not uri.startswith("sqlite:///") or not path.is_file() or time.time() - path.stat().st_mtime < SECONDS_TO_MAKE:
         return
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as opened:
