@@ -14,6 +14,8 @@ from typing import Literal
 from benchmark.config import UserError, nearest
 
 Value = float | int | str | bool | None
+# how the notes on a column begin, which stand only where their column does
+NOTES_OF = {"interval": "The 95 % interval", "milliseconds": "Milliseconds per image"}
 BATCH, OTHER_DATA = "†", "*"
 
 
@@ -130,11 +132,13 @@ class Table:
         return self._at(filled)
 
     def _at(self, places: Sequence[int]) -> Table:
-        """Keep some columns; a note on a mark that no cell bears any more goes with the others."""
+        """Keep some columns; a note on a mark or a column that is not there any more goes with the others."""
         rows = [[row[place] for place in places] for row in self.rows]
         gone = {mark for row in self.rows for cell in row for mark in cell.marks}
         gone -= {mark for row in rows for cell in row for mark in cell.marks}
-        notes = [note for note in self.notes if note[:1] not in gone]
+        shown = {self.columns[place].key for place in places}
+        about = tuple(words for key, words in NOTES_OF.items() if key not in shown)
+        notes = [note for note in self.notes if note[:1] not in gone and not note.startswith(about)]
         return replace(self, columns=[self.columns[place] for place in places], rows=rows, notes=notes)
 
 

@@ -199,3 +199,11 @@ def test_latex_escapes_every_special_character() -> None:
     assert escape_latex("a&b_50%#$^~{}\\<>") == (
         r"a\&b\_50\%\#\$\textasciicircum{}\textasciitilde{}\{\}\textbackslash{}\textless{}\textgreater{}"
     )
+
+
+def test_a_note_stands_only_where_its_column_does(ledger: Ledger) -> None:
+    table = make_table(1, ledger)
+    begins = ("The 95 % interval", "Milliseconds per image")
+    assert [sum(note.startswith(words) for note in table.notes) for words in begins] == [1, 1]
+    assert not [note for note in table.choose(["accuracy", "n"]).notes if note.startswith(begins)]
+    assert [note for note in table.choose(["interval"]).notes if note.startswith(begins[0])]

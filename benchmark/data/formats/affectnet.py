@@ -11,6 +11,7 @@ Source: Mollahosseini, Hasani and Mahoor 2019, AffectNet.
 from __future__ import annotations
 
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -21,6 +22,18 @@ from benchmark.data.manifest import Manifest, Origin
 
 IDS = dict(enumerate(("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")))
 NO_EXPRESSION = (8, 9, 10)  # none, uncertain, no face
+# what numpy raises for a damaged header, which it parses as Python
+NPY_FAULTS = (
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    EOFError,
+    OSError,
+    SyntaxError,
+    SystemError,
+    TokenError,
+    MemoryError,
+)
 PARTS = {"train": "train_set", "test": "val_set"}
 TERMS = (
     "AffectNet is given out by its authors for research under an agreement; images must not be passed on, and papers "
@@ -65,7 +78,7 @@ def _label_of(file: Path, annotations: Path) -> int:
         label = int(values[0])
     except FileNotFoundError as error:
         raise UserError(f"image {file} has no annotation {annotation.name}; unpack AffectNet completely") from error
-    except (ValueError, TypeError, OverflowError, EOFError, OSError) as error:
+    except NPY_FAULTS as error:
         raise UserError(f"{annotation} holds no class number; take it from the release again") from error
     if label not in IDS and label not in NO_EXPRESSION:
         raise UserError(f"{annotation}: class {label} is unknown; AffectNet has 0 to {max(NO_EXPRESSION)}")

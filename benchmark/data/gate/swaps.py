@@ -48,7 +48,8 @@ def _confusion(subject: Subject, train: np.ndarray, test: np.ndarray) -> np.ndar
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     labels, classes = subject.manifest.labels, len(subject.manifest.classes)
-    if train.size <= classes:
+    counts = np.bincount(labels[train], minlength=classes)
+    if train.size <= classes or counts[counts > 0].min() < 2:
         return np.zeros((classes, classes), int)  # too few to learn from
     if train.size > MOST_IMAGES:
         train = np.random.default_rng(0).choice(train, MOST_IMAGES, replace=False)
