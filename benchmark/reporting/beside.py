@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.analysis.outside import read_tables
 from benchmark.config import UserError
 from benchmark.reporting.tables import Cell, Table, name_cell
 from benchmark.statistics.proportions import printed_value
@@ -20,6 +19,8 @@ def read_beside(path: Path) -> list[dict[str, Any]]:
     Raises:
         UserError: a column is missing or empty, or an accuracy is no percentage.
     """
+    from benchmark.analysis.outside import read_tables  # with pandas, which a table does without
+
     frame = read_tables([path], text=True)
     if lacking := [name for name in ("method", "accuracy", "source") if name not in frame.columns]:
         raise UserError(

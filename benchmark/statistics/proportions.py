@@ -4,8 +4,6 @@ from decimal import Decimal, InvalidOperation
 from math import nan
 from typing import Literal
 
-from statsmodels.stats.proportion import proportion_confint
-
 Attainable = Literal["rounded", "cut off", "no"]
 
 
@@ -25,6 +23,8 @@ def wilson_interval(accuracy: float, n_images: int, *, confidence: float = 0.95)
 
     Source: Wilson 1927; statsmodels proportion_confint.
     """
+    from statsmodels.stats.proportion import proportion_confint  # a second of import that a table does without
+
     if not 0 <= accuracy <= 1:
         raise ValueError(f"an accuracy is a fraction of 1, got {accuracy}: divide percent by 100")
     low, high = proportion_confint(accuracy * n_images, n_images, alpha=1 - confidence, method="wilson")
