@@ -12,7 +12,19 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 PROFILES = Path(__file__).parent / "profiles"
-DATASETS = ("synthetic", "auto", "raf-db", "fer2013", "ferplus", "affectnet", "folders", "csv", "open-faces")
+DATASETS = (
+    "synthetic",
+    "auto",
+    "raf-db",
+    "fer2013",
+    "ferplus",
+    "affectnet",
+    "jaffe",
+    "kdef",
+    "folders",
+    "csv",
+    "open-faces",
+)
 STAGES = ("backbone_stage", "fusion_stage", "joint_stage")
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]

@@ -81,6 +81,7 @@ def _about(evidence: Evidence, protocol: Protocol) -> dict[str, Any]:
         },
         "looks": _looks(len(evidence.seeds), protocol),
         "ledger": content_key(evidence.ledger),
+        "ledger_digest": evidence.ledger.experiment.get("digest"),
     }
 
 

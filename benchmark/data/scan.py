@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import multiprocessing
-import os
 import struct
 import warnings
 import zlib
@@ -19,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from benchmark.config import UserError
+from benchmark.cores import usable_cores
 
 DECODER_FAULTS = (
     OSError, ValueError, SyntaxError, RuntimeError, TypeError, ArithmeticError, LookupError, EOFError, MemoryError,
@@ -68,7 +68,7 @@ def scan(files: Sequence[Path], target: Target) -> np.ndarray:
     """
     starts = range(0, len(files), _ROWS)
     parts = [files[start : start + _ROWS] for start in starts]
-    workers = len(os.sched_getaffinity(0))
+    workers = usable_cores()
     if workers == 1 or len(files) < _WORTH_PROCESSES:
         return np.concatenate([*map(_scan_rows, parts, starts, repeat(target))])
     context = multiprocessing.get_context("spawn")

@@ -5,11 +5,11 @@ Importing this module imports no torch: when every run of the plan is finished, 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmark.config import Settings, UserError, restore_settings
+from benchmark.cores import usable_cores
 from benchmark.data.gate import pass_gate
 from benchmark.data.manifest import Manifest
 from benchmark.data.sources import open_dataset
@@ -65,7 +65,7 @@ def run_experiment(request: Request, progress: Progress, priority: Priority = de
     """
     earlier = read_experiment(request.folder)
     done = _plan_that_is_done(request, earlier)
-    if done is None and request.engine == "local" and (request.workers or len(os.sched_getaffinity(0))) > 1:
+    if done is None and request.engine == "local" and (request.workers or usable_cores()) > 1:
         start_fork_server()
     manifest = open_dataset(request.settings.data, request.data_dir)
     digest = manifest.learnt_digest(request.data_dir / "store")

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from benchmark.cores import usable_cores
 from benchmark.engine.fork_server import fork_server
 from benchmark.engine.outcomes import Failed, Outcome
 from benchmark.engine.together import work_together
@@ -49,7 +50,7 @@ def worker_devices(device: str, workers: int, per_gpu: int) -> list[str]:
         workers: their number; 0 is `per_gpu` for each GPU, or one for each core that this process may use.
     """
     if not device.startswith("cuda"):
-        return [device] * (workers or len(os.sched_getaffinity(0)))
+        return [device] * (workers or usable_cores())
     gpus = [device] if ":" in device else [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     return [gpus[i % len(gpus)] for i in range(workers or per_gpu * len(gpus))]
 

@@ -25,6 +25,7 @@ import numpy as np
 from filelock import FileLock
 
 from benchmark.config import UserError
+from benchmark.cores import usable_cores
 from benchmark.engine.claims import claim
 from benchmark.engine.description import code_digest
 from benchmark.engine.local import Setup
@@ -81,7 +82,7 @@ def connect(workers: int) -> None:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = os.environ.get("RAY_ADDRESS")
-    cores = workers or len(os.sched_getaffinity(0))
+    cores = workers or usable_cores()
     alone = {"address": "local", "num_cpus": cores, "include_dashboard": False}
     where: dict[str, Any] = {"address": address} if address else alone
     try:

@@ -52,7 +52,8 @@ def about_sentences(found: Values) -> list[str]:
         if found["same_data_as_paper"]
         else "These are other data than the paper's: its claims are tested on them, its printed numbers are not."
     )
-    return list(filter(None, [about, compared, _ranking(found)]))
+    whole = f"Ledger {found['ledger_digest']}." if found["ledger_digest"] else ""
+    return list(filter(None, [about, compared, _ranking(found), whole]))
 
 
 def verdict_tables(found: Values) -> dict[str, Table]:

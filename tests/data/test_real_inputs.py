@@ -495,6 +495,35 @@ def test_ferplus_as_folders(tmp_path: Path) -> None:
         read(root)
 
 
+# --- sets whose names tell expression and person
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "label", "person"),
+    [
+        ("KA.AN1.39.tiff", "jaffe", "anger", "KA"),
+        ("YM.SU3.60.tiff", "jaffe", "surprise", "YM"),
+        ("AF01ANS.JPG", "kdef", "anger", "F01"),
+        ("BM35AFHL.JPG", "kdef", "fear", "M35"),
+        ("AF01/AF01SUFR.JPG", "kdef", "surprise", "F01"),
+    ],
+)
+def test_coded_names(tmp_path: Path, name: str, dataset: str, label: str, person: str) -> None:
+    root = tmp_path / "set"
+    usual = {"jaffe": "KL.{}{}.1{}.tiff", "kdef": "AM1{1}{0}S.JPG"}[dataset]
+    for number, code in enumerate(["HA", "NE"] * 4):
+        picture(root / usual.format(code, number, number), number)
+    picture(root / name, 99)
+    manifest = read(root)
+    row = manifest.image_ids.index(name)
+    assert (manifest.dataset, manifest.classes[manifest.labels[row]]) == (dataset, label)
+    assert manifest.groups is not None
+    assert manifest.groups[row] == person
+    picture(root / "holiday.jpg", 100)
+    with pytest.raises(UserError, match="is not named as"):
+        read(root)
+
+
 # --- a clean split by a setting
 
 

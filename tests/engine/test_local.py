@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from benchmark.cores import usable_cores
 from benchmark.engine import local
 from benchmark.engine.experiment import run_experiment
 from benchmark.engine.local import LocalProcesses, Setup, worker_devices
@@ -51,7 +51,7 @@ class Always(Deadly):
 
 
 def test_a_cpu_has_a_worker_for_each_core() -> None:
-    assert worker_devices("cpu", 0, 1) == ["cpu"] * len(os.sched_getaffinity(0))
+    assert worker_devices("cpu", 0, 1) == ["cpu"] * usable_cores()
     assert worker_devices("cpu", 3, 1) == ["cpu"] * 3
 
 

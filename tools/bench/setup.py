@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from benchmark.config import Settings
+from benchmark.cores import usable_cores
 from benchmark.data.sources import open_dataset
 from benchmark.data.store import stored_images
 from benchmark.plan import Run, make_plan
@@ -32,7 +32,7 @@ class Setup:
     data_dir: Path
     device: str
     workers: int
-    cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    cores: int = field(default_factory=lambda: usable_cores())
 
     @cached_property
     def workspace(self) -> Workspace:

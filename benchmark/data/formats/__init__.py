@@ -1,4 +1,4 @@
-"""The ways in which data sets lie on disk, one file each; a file here with a `FORMAT` is found by being there."""
+"""The ways in which data sets lie on disk, one file each; one with `FORMAT` or `FORMATS` is found by being there."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Format:
 def all_formats() -> tuple[Format, ...]:
     """Return every format, the specific before the general."""
     modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
-    return tuple(module.FORMAT for module in modules)
+    return tuple(one for module in modules for one in getattr(module, "FORMATS", None) or (module.FORMAT,))
 
 
 def read_dataset(name: str, root: Path, data_dir: Path) -> Manifest:

@@ -19,6 +19,7 @@ def provenance(ledger: Ledger) -> list[Line]:
     lines = [
         ("Data", data_name(ledger)),
         ("Data digest", data["digest"]),
+        ("Ledger digest", known.get("digest", "")),
         ("Images", ", ".join(f"{sum(counts)} {part}" for part, counts in data["images"].items())),
         ("Profile", known["settings"]["profile"]),
         ("Runs", _runs(ledger)),
