@@ -11,9 +11,11 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from benchmark.config import UserError
 from benchmark.data.manifest import Manifest, Origin
+from benchmark.data.scan import DECODER_FAULTS
 from benchmark.data.vocabulary import CLASSES, class_named, known_words
 
 IMAGE_SUFFIXES = frozenset(
@@ -168,9 +170,19 @@ def unused_pictures(manifest: Manifest, base: Path, aside: Sequence[str]) -> tup
     used = {*manifest.files, *manifest.origin.left_out}
     if not any(base in file.parents for file in manifest.files):
         return ()  # pictures that were converted into another folder are counted by their rows
-    found = (path for path in files_below(base) if path.suffix.lower() in IMAGE_SUFFIXES | OTHER_PICTURES)
-    names = (path.relative_to(base) for path in found if path not in used)
+    names = (path.relative_to(base) for path in files_below(base) if path not in used and _is_picture(path))
     return tuple(sorted(name.as_posix() for name in names if not any(name.match(pattern) for pattern in aside)))
+
+
+def _is_picture(path: Path) -> bool:
+    """Tell a picture by its suffix, and by its first bytes where it has none."""
+    if path.suffix:
+        return path.suffix.lower() in IMAGE_SUFFIXES | OTHER_PICTURES
+    try:
+        with Image.open(path):
+            return True
+    except DECODER_FAULTS:
+        return False
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ def as_shown(image: Image.Image) -> Image.Image:
     Grey pictures of 16 bits keep their upper 8.
 
     Raises:
-        ValueError: pixels of a kind that has no one look, such as floating-point numbers.
+        ValueError: pixels of a kind that has no one look: floating-point numbers, or 16 bits of which few are used.
     """
     upright = ImageOps.exif_transpose(image)
     if upright.mode == "F":
@@ -151,6 +151,8 @@ def as_shown(image: Image.Image) -> Image.Image:
         values = np.asarray(upright).astype(np.int64)
         if values.min(initial=0) < 0 or values.max(initial=0) >= 1 << 16:
             raise ValueError("its pixels have more than 16 bits; save it with 8 bits")
+        if values.max(initial=0) < 1 << 12:
+            raise ValueError("its 16 bits are not filled, so that it would be nearly black; save it with 8 bits")
         return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
     if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
         shown = upright.convert("RGBA")

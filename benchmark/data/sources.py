@@ -96,11 +96,10 @@ def without_test_images(manifest: Manifest, data: DataSettings, data_dir: Path) 
     gone = ~manifest.is_test & readable & np.isin(facts["pixels"], facts["pixels"][manifest.is_test & readable])
     what = "equal a test image"
     if data.duplicates == "leave-out-near":
-        pairs = near_pairs(facts)
+        rest = np.flatnonzero(~gone)  # of identical images one stands for all, which has to be of one part
+        pairs = rest[near_pairs(facts[rest])]
         across = pairs[manifest.is_test[pairs[:, 0]] != manifest.is_test[pairs[:, 1]]]
-        near = np.zeros(len(manifest), bool)
-        near[across.ravel()] = True
-        gone |= near & ~manifest.is_test
+        gone |= ~manifest.is_test & readable & np.isin(facts["pixels"], facts["pixels"][across])
         what = "equal a test image or look like one"
     smaller = manifest.take(np.flatnonzero(~gone))
     note = f"{int(gone.sum())} training and validation images that {what} left out by data.duplicates={data.duplicates}"

@@ -17,19 +17,21 @@ from benchmark.data.memory import naming
 from benchmark.data.scan import DECODER_FAULTS, new_target, scan
 
 LOOKED_AT = 200  # images whose size is read
+DECODING = 2  # raise when the same files give other pixels
 
 
 def stored_images(manifest: Manifest, image_size: int, data_dir: Path) -> Path:
     """Return the file of the (N, S, S, 3) uint8 array, decoding the images if no run has done so.
 
     S is `image_size`, or the images' own size where that is smaller: enlarging is left to the sampling step of
-    training, where it costs neither disk nor memory. The file is named by the data's digest and S.
+    training, where it costs neither disk nor memory. The file is named by the data's digest, S and DECODING, so that
+    pixels which an earlier version decoded otherwise are not taken.
 
     Raises:
         UserError: an image cannot be read; the message names it.
     """
     digest = manifest.content_digest(data_dir / "store")
-    path = data_dir / "store" / f"{digest}-{stored_size(manifest, image_size)}.npy"
+    path = _store_file(manifest, digest, image_size, data_dir)
     with FileLock(f"{path}.lock"):
         if not path.is_file():
             _decode_all(manifest, image_size, path)
@@ -42,7 +44,7 @@ def image_facts(manifest: Manifest, image_size: int, data_dir: Path) -> np.ndarr
     Unlike `stored_images` this goes on where images are damaged: their facts say so, and no array is kept.
     """
     digest = manifest.content_digest(data_dir / "store")
-    path = data_dir / "store" / f"{digest}-{stored_size(manifest, image_size)}.npy"
+    path = _store_file(manifest, digest, image_size, data_dir)
     with FileLock(f"{path}.lock"):
         if not _facts_file(path).is_file():
             try:
@@ -54,9 +56,13 @@ def image_facts(manifest: Manifest, image_size: int, data_dir: Path) -> np.ndarr
     return facts
 
 
+def _store_file(manifest: Manifest, digest: str, image_size: int, data_dir: Path) -> Path:
+    return data_dir / "store" / f"{digest}-{stored_size(manifest, image_size)}-{DECODING}.npy"
+
+
 def _facts_file(path: Path) -> Path:
     """Name the file of facts, which do not depend on the size that images are stored at."""
-    return path.with_name(f"{path.stem.partition('-')[0]}-facts.npz")
+    return path.with_name(f"{path.stem.partition('-')[0]}-facts-{DECODING}.npz")
 
 
 def _decode_all(manifest: Manifest, image_size: int, path: Path) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmark.config import DataSettings, UserError
+from benchmark.data import store
 from benchmark.data.formats import read_dataset
 from benchmark.data.gate import check_data
 from benchmark.data.manifest import Manifest
@@ -80,6 +81,24 @@ def test_a_picture_that_is_not_used_is_an_error_that_names_it(tmp_path: Path, ex
     assert codes(manifest, tmp_path)["unused-images"] == "error"
     report = check_data(manifest, DataSettings(accept=["unused-images"]), tmp_path / "data")
     assert not report.stopping
+
+
+@pytest.mark.parametrize("place", ["train/anger", "more", "test"])
+def test_a_picture_without_a_suffix_is_not_passed_over(tmp_path: Path, place: str) -> None:
+    root = class_folders(tmp_path / "set")
+    (root / place).mkdir(exist_ok=True)
+    (root / place / "README").write_text("no picture")
+    picture(root / place / "1.png").rename(root / place / "0001")
+    assert read(root).origin.unused == (f"{place}/0001",)
+
+
+@pytest.mark.parametrize("beside", ["extra/anger/1.png", "1.jpg", "more/2.webp"])
+def test_pictures_beside_a_wrapped_data_set_are_not_passed_over(tmp_path: Path, beside: str) -> None:
+    class_folders(tmp_path / "set" / "archive")
+    path = tmp_path / "set" / beside
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"a picture, as its name says")
+    assert read(tmp_path / "set").origin.unused == (beside,)
 
 
 def test_a_class_in_folders_below_is_read(tmp_path: Path) -> None:
@@ -189,6 +208,8 @@ def test_sixteen_bits_keep_their_upper_eight() -> None:
         (np.full((4, 4), 0.5, np.float32), "floating-point"),
         (np.full((4, 4), 1 << 20, np.int32), "more than 16 bits"),
         (np.full((4, 4), -1, np.int32), "more than 16 bits"),
+        (np.arange(16, dtype=np.int32).reshape(4, 4) * 17, "nearly black"),
+        (np.arange(16, dtype=np.uint16).reshape(4, 4) * 273, "nearly black"),
     ],
 )
 def test_pixels_that_have_no_one_look_are_refused(array: np.ndarray, words: str) -> None:
@@ -227,6 +248,17 @@ def test_every_decoders_error_is_a_finding(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Image, "open", opened)
     assert (image_facts(manifest, 8, tmp_path / "data")["fault"] != "").sum() == 1
+
+
+def test_pixels_of_another_way_of_decoding_are_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = read(class_folders(tmp_path / "set"))
+    monkeypatch.setattr(store, "DECODING", store.DECODING - 1)
+    before = store.stored_images(manifest, 8, tmp_path / "data")
+    np.save(before, np.zeros_like(np.load(before)))
+    monkeypatch.undo()
+    now = store.stored_images(manifest, 8, tmp_path / "data")
+    assert now != before
+    assert np.load(now).any()
 
 
 def test_the_first_picture_does_not_set_the_size(tmp_path: Path) -> None:
@@ -514,3 +546,28 @@ def test_training_images_that_equal_test_images_are_left_out(tmp_path: Path) -> 
     assert whole.content_digest(tmp_path / "data") != smaller.content_digest(tmp_path / "data")
     with pytest.raises(UserError, match="names no test images"):
         find_dataset(clean.model_copy(update={"root": root / "train"}), tmp_path / "data")
+
+
+def test_no_training_image_is_left_that_looks_like_a_test_image(tmp_path: Path) -> None:
+    """Copies of a test image, and likenesses of it twice over, hide each other where one image stands for identical."""
+    root = class_folders(tmp_path / "set", images=4)
+    generator = np.random.default_rng(0)
+    face = np.kron(generator.integers(40, 215, (8, 8, 3)), np.ones((8, 8, 1)))
+    like = (face + generator.integers(-6, 7, face.shape)).astype(np.uint8)
+    for place, pixels in (
+        ("train/anger/a_copy", face.astype(np.uint8)),
+        ("train/anger/like", like),
+        ("train/neutral/like_again", like),
+        ("test/anger/face", face.astype(np.uint8)),
+    ):
+        Image.fromarray(pixels).save(root / f"{place}.png")
+    settings = DataSettings(dataset="folders", root=root, image_size=8)
+    exact, near = (
+        find_dataset(settings.model_copy(update={"duplicates": rule}), tmp_path / "data")
+        for rule in ("leave-out", "leave-out-near")
+    )
+    added = {"train/anger/a_copy.png", "train/anger/like.png", "train/neutral/like_again.png"}
+    assert added - set(exact.image_ids) == {"train/anger/a_copy.png"}
+    assert added - set(near.image_ids) == added
+    assert "near-across" in codes(exact, tmp_path)
+    assert "near-across" not in codes(near, tmp_path)

@@ -60,7 +60,7 @@ def read_dataset(name: str, root: Path, data_dir: Path) -> Manifest:
             raise UserError(f"{root} can be read in more than one way, name one by --dataset and --data-root: {found}")
         if fitting:
             one, folder = fitting[0]
-            return accounted(one.read(folder, data_dir), folder, one.aside)
+            return accounted(one.read(folder, data_dir), root, one.aside)
     looked_for = "; ".join(f"{one.name}: {one.layout}" for one in formats)
     raise UserError(f"{root} holds no data set of a known form; looked for {looked_for}")
 
