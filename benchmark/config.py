@@ -21,6 +21,8 @@ DATASETS = (
     "affectnet",
     "jaffe",
     "kdef",
+    "ck+",
+    "expw",
     "folders",
     "csv",
     "open-faces",

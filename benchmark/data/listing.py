@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -41,6 +41,8 @@ IMAGE_SUFFIXES = frozenset(
 OTHER_PICTURES = frozenset(
     [".heic", ".heif", ".jxl", ".tga", ".psd", ".svg", ".raw", ".cr2", ".nef", ".dng", ".ico"]
 )  # that are not read
+NO_DATA_FOLDERS = ("__MACOSX", ".git", ".ipynb_checkpoints", "__pycache__")
+NO_DATA = ("README*", "LICEN?E*", "*.md", "*.pdf", "*.html", ".DS_Store", "Thumbs.db", "desktop.ini", ".gitignore")
 PART_NAMES = {
     "train": "train training trainset trn fer2013train learn",
     "validation": "validation valid val validationset valset dev development publictest fer2013valid",
@@ -150,28 +152,38 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(path for path in files_below(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def files_below(folder: Path) -> Iterator[Path]:
-    """Yield all files below a folder but hidden ones and what archives of a Mac add."""
+def files_below(folder: Path, hidden: bool = False, without: Collection[Path] = ()) -> Iterator[Path]:
+    """Yield all files below a folder but what archives of a Mac and tools add, and those that a dot hides."""
     for path in folder.iterdir():
-        if path.name.startswith(".") or path.name == "__MACOSX":
+        if path.name in NO_DATA_FOLDERS or path.name.startswith("._" if hidden else "."):
             continue
         if path.is_dir():
-            yield from files_below(path)
+            if not without or path.resolve() not in without:
+                yield from files_below(path, hidden, without)
         else:
             yield path
 
 
-def unused_pictures(manifest: Manifest, base: Path, aside: Sequence[str]) -> tuple[str, ...]:
-    """Return the pictures below a folder that a data set does not use, as they are called from there.
+def files_beside(
+    manifest: Manifest, base: Path, data_dir: Path, aside: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the pictures below a folder that a data set does not use, and the other files, as they are called there.
 
     Every picture that is found is used, or left out by a rule that the format states: `aside` are patterns of what lies
-    beside the labelled pictures in the release, and `Origin.left_out` what was left out one by one.
+    beside the labelled pictures in the release, and `Origin.accounted` what was left out or read one by one. What
+    ferfuse itself keeps in `data_dir` is nobody's data.
     """
-    used = {*manifest.files, *manifest.origin.left_out}
-    if not any(base in file.parents for file in manifest.files):
-        return ()  # pictures that were converted into another folder are counted by their rows
-    names = (path.relative_to(base) for path in files_below(base) if path not in used and _is_picture(path))
-    return tuple(sorted(name.as_posix() for name in names if not any(name.match(pattern) for pattern in aside)))
+    pictures: list[str] = []
+    other: list[str] = []
+    own = {folder.resolve() for folder in (data_dir / "store", data_dir / "unpacked")}
+    known = {*manifest.files, *manifest.origin.accounted}
+    for path in files_below(base, hidden=True, without=own):
+        name = path.relative_to(base)
+        if path in known or any(name.match(pattern) for pattern in (*aside, *NO_DATA)):
+            continue
+        shown = not any(part.startswith(".") for part in name.parts)
+        (pictures if shown and _is_picture(path) else other).append(name.as_posix())
+    return tuple(sorted(pictures)), tuple(sorted(other))
 
 
 def _is_picture(path: Path) -> bool:

@@ -27,8 +27,9 @@ class Origin:
         terms: what the licence of the data asks.
         notes: what was left out or decided, a sentence each.
         published: images of each part and class, or of each part, that a complete copy has.
-        left_out: pictures that the format leaves out by a rule, which its notes tell.
+        accounted: pictures that the format leaves out by a rule, which its notes tell, and lists that it read.
         unused: pictures that were found beside the data and are not used, by name.
+        other: other files that were found there, and pictures that a dot hides; nobody looked into them.
     """
 
     format: str = ""
@@ -37,8 +38,9 @@ class Origin:
     terms: str = ""
     notes: tuple[str, ...] = ()
     published: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    left_out: frozenset[Path] = frozenset()
+    accounted: frozenset[Path] = frozenset()
     unused: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

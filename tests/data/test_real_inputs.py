@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,13 +24,14 @@ from benchmark.data.manifest import Manifest
 from benchmark.data.scan import as_shown, decode
 from benchmark.data.sources import find_dataset
 from benchmark.data.store import image_facts, stored_images, stored_size
+from tests.data.formats import layouts
 
 CLASSES = ("anger", "happiness", "neutral")
 
 
 def picture(path: Path, value: int = 0, size: int = 8, mode: str = "RGB", **how: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(abs(hash((path.name, value)))).integers(0, 255, (size, size, 3), np.uint8)
+    pixels = np.random.default_rng([zlib.crc32(path.name.encode()), value]).integers(0, 255, (size, size, 3), np.uint8)
     Image.fromarray(pixels).convert(mode).save(path, **how)
     return path
 
@@ -522,6 +524,79 @@ def test_coded_names(tmp_path: Path, name: str, dataset: str, label: str, person
     picture(root / "holiday.jpg", 100)
     with pytest.raises(UserError, match="is not named as"):
         read(root)
+
+
+def grey(file: Path) -> np.ndarray:
+    with Image.open(file) as opened:
+        return np.asarray(opened.convert("L")).astype(int)
+
+
+def test_the_height_of_a_sequence_of_ck_plus_is_used(tmp_path: Path) -> None:
+    labels = {"S005/001": 3, "S005/002": 0, "S010/004": 7, "S011/001": 5}
+    manifest = read(layouts.ck_plus(tmp_path / "set", labels))
+    assert manifest.dataset == "ck+"
+    found = dict(zip(manifest.image_ids, (manifest.classes[label] for label in manifest.labels), strict=True))
+    assert found == {
+        f"{sequence}_{frame:08d}.png": name
+        for sequence, name in (("S005_001", "disgust"), ("S010_004", "surprise"), ("S011_001", "happiness"))
+        for frame in (3, 4, 5)
+    }
+    assert manifest.groups is not None
+    assert manifest.groups.tolist() == [name[:4] for name in manifest.image_ids]
+    assert manifest.origin.notes == ("the last 3 pictures of 3 sequences with a class are used, 11 are not",)
+    file = next((tmp_path / "set" / "Emotion").rglob("*.txt"))
+    for content in ("0.0", "8", "nan", "", "three"):
+        file.write_text(content)
+        with pytest.raises(UserError, match="is no class of CK"):
+            read(tmp_path / "set")
+
+
+def test_pictures_of_ck_plus_in_class_folders_tell_the_person(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    for number, (name, person) in enumerate([("anger", 10), ("happy", 10), ("surprise", 22), ("contempt", 22)]):
+        picture(root / name / f"S{person:03d}_004_00000017.png", number)
+    manifest = read(root)
+    assert manifest.groups is not None
+    assert sorted(manifest.groups) == ["S010", "S010", "S022", "S022"]
+    picture(root / "anger" / "holiday.png", 9)
+    assert read(root).groups is None
+
+
+def test_faces_of_expw_are_cut_out(tmp_path: Path) -> None:
+    lines = ["a.jpg 0 4 2 20 30 9.5 0", "a.jpg 1 -3 30 60 48 1.5 3", "b.jpg 0 0 0 48 48 9 6"]
+    root = layouts.expw(tmp_path / "set", lines)
+    manifest = read(root)
+    assert manifest.dataset == "expw"
+    found = dict(zip(manifest.image_ids, (manifest.classes[label] for label in manifest.labels), strict=True))
+    assert found == {"a_0.jpg": "anger", "a_1.jpg": "happiness", "b_0.jpg": "neutral"}
+    faces = {name: grey(file) for name, file in zip(manifest.image_ids, manifest.files, strict=True)}
+    assert {name: face.shape[::-1] for name, face in faces.items()} == {
+        "a_0.jpg": (18, 26),
+        "a_1.jpg": (18, 48),
+        "b_0.jpg": (48, 48),
+    }
+    assert abs(faces["a_0.jpg"] - grey(root / "image" / "a.jpg")[4:30, 2:20]).mean() < 3
+    assert manifest.groups is not None
+    assert sorted(manifest.groups) == ["a.jpg", "a.jpg", "b.jpg"]
+    for line, words in (
+        ("a.jpg 0 4 2 20 30 9.5", "is not name, face"),
+        ("a.jpg 0 4 2 20 30 9.5 7", "class of 0 to 6"),
+        ("a.jpg 0 50 2 90 30 9.5 1", "lies outside"),
+        ("c.jpg 0 4 2 20 30 9.5 1", "is missing"),
+    ):
+        (root / "label" / "label.lst").write_text("\n".join([*lines, line]))
+        with pytest.raises(UserError, match=words):
+            read(root)
+
+
+@pytest.mark.parametrize("names", [("Anger", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")])
+def test_caer_s_is_read_by_its_names(tmp_path: Path, names: tuple[str, ...]) -> None:
+    root = tmp_path / "CAER-S"
+    for number, (part, name) in enumerate((part, name) for part in ("train", "test") for name in names):
+        picture(root / part / name / "0001.png", number)
+    manifest = read(root)
+    assert set(manifest.classes) == {"anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"}
+    assert manifest.is_test.sum() == 7
 
 
 # --- a clean split by a setting

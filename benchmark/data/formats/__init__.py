@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmark.config import UserError
-from benchmark.data.listing import unused_pictures
+from benchmark.data.listing import files_beside
 from benchmark.data.manifest import Manifest
 
 MOST_FOLDERS = 200  # looked into on each level when a format is searched for
@@ -26,7 +26,8 @@ class Format:
         terms: what the licence of such data asks, in a sentence.
         fits: whether a folder looks like it, by names alone.
         read: (folder that fits, data folder) -> manifest; what has to be converted is written into the data folder.
-        aside: patterns of pictures in the release that are no labelled data; every other one has to be used.
+        aside: patterns of files in the release that hold no labelled pictures, or are read for their labels; every
+            other picture has to be used.
     """
 
     name: str
@@ -60,16 +61,16 @@ def read_dataset(name: str, root: Path, data_dir: Path) -> Manifest:
             raise UserError(f"{root} can be read in more than one way, name one by --dataset and --data-root: {found}")
         if fitting:
             one, folder = fitting[0]
-            return accounted(one.read(folder, data_dir), root, one.aside)
+            return accounted(one.read(folder, data_dir), root, data_dir, one.aside)
     looked_for = "; ".join(f"{one.name}: {one.layout}" for one in formats)
     raise UserError(f"{root} holds no data set of a known form; looked for {looked_for}")
 
 
-def accounted(manifest: Manifest, folder: Path, aside: tuple[str, ...]) -> Manifest:
-    """Return a manifest that knows which pictures were found below its folder and are not used."""
+def accounted(manifest: Manifest, folder: Path, data_dir: Path, aside: tuple[str, ...]) -> Manifest:
+    """Return a manifest that knows which files were found below its folder and are not used."""
     base = folder if folder.is_dir() else folder.parent
-    unused = unused_pictures(manifest, base, aside)
-    return replace(manifest, origin=replace(manifest.origin, unused=unused)) if unused else manifest
+    unused, other = files_beside(manifest, base, data_dir, aside)
+    return replace(manifest, origin=replace(manifest.origin, unused=unused, other=other))
 
 
 def _levels(root: Path) -> Iterator[list[Path]]:

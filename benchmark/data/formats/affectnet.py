@@ -64,7 +64,7 @@ def _read(base: Path, data_dir: Path) -> Manifest:
         notes += (f"{len(without)} images without an expression (ids 8 to 10) are left out",)
     mapping = {str(number): name for number, name in IDS.items()}
     origin = Origin(
-        "affectnet", "train_set and val_set of the release", mapping, TERMS, notes, left_out=frozenset(without)
+        "affectnet", "train_set and val_set of the release", mapping, TERMS, notes, accounted=frozenset(without)
     )
     return to_manifest(Named("affectnet", "AffectNet", origin), images, base)
 
@@ -91,4 +91,5 @@ FORMAT = Format(
     terms=TERMS,
     fits=_fits,
     read=_read,
+    aside=("annotations/*.npy",),
 )

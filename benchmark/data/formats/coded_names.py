@@ -2,7 +2,6 @@
 
     KA.AN1.39.tiff           JAFFE: person KA, expression AN
     AF01ANS.JPG              KDEF: session A, woman 01, expression AN, seen straight on; in folders of persons or alone
-    S010_004_00000017.png    CK+ in folders of expressions is read by `folders`
 
 None names test images: choose data.split=groups, so that no person is in both parts.
 

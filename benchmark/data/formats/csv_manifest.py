@@ -69,7 +69,8 @@ def _read(base: Path, data_dir: Path) -> Manifest:
     parts = {image.part for image in images}
     if "train" not in parts and images:
         raise UserError(f"{file} lists no training image (split is 'train')")
-    origin = Origin("csv", OWN_PARTS if "test" in parts else NO_TEST, mapping, TERMS)
+    parted = OWN_PARTS if "test" in parts else NO_TEST
+    origin = Origin("csv", parted, mapping, TERMS, accounted=frozenset(lists))
     return to_manifest(Named("csv", f"faces of {file.parent.name}/{file.name}", origin), images, file)
 
 

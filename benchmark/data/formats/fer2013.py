@@ -130,4 +130,5 @@ FORMAT = Format(
     terms=TERMS,
     fits=_fits,
     read=_read,
+    aside=(*FILES, "test.csv"),
 )

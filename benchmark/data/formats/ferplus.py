@@ -95,4 +95,5 @@ FORMAT = Format(
     terms=TERMS,
     fits=_fits,
     read=_read,
+    aside=(VOTES, *FILES),
 )

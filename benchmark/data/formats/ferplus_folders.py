@@ -58,7 +58,7 @@ def _read(base: Path, data_dir: Path) -> Manifest:
         terms=TERMS,
         notes=(f"{len(without)} of {total} images without a majority of the votes are left out",),
         published=PUBLISHED,
-        left_out=frozenset(without),
+        accounted=frozenset(without),
     )
     manifest = to_manifest(Named("ferplus", "FERPlus", origin), listed, base)
     columns = [EXPRESSIONS.index(name) for name in manifest.classes]
@@ -82,4 +82,5 @@ FORMAT = Format(
     terms=TERMS,
     fits=_fits,
     read=_read,
+    aside=(LIST,),
 )

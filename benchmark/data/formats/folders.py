@@ -2,10 +2,14 @@
 
 train/happiness/… test/happiness/…        (also training, testing, val, valid, validation)
 happiness/… sadness/…                     (no test images of its own: choose data.split=kfold or groups)
+
+Files that are all named as CK+ names them, S010_004_00000017.png, tell the person.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from benchmark.config import UserError
@@ -28,6 +32,7 @@ from benchmark.data.listing import (
 from benchmark.data.manifest import Manifest, Origin
 from benchmark.data.vocabulary import class_named
 
+CK_PLUS = re.compile(r"S\d{3}_\d{3}_\d{8}\.")
 TERMS = "Images of your own, or of others: ask those you have them from what their terms are."
 
 
@@ -55,13 +60,26 @@ def _read(base: Path, data_dir: Path) -> Manifest:
             images += [
                 Listed(file.relative_to(base).as_posix(), file, label, part) for file in image_files(class_folder)
             ]
-    _refuse_other_labels(base, images)
-    origin = Origin("folders", OWN_PARTS if "test" in parts else NO_TEST, mapping, TERMS, notes=part_notes(base, parts))
+    if all(CK_PLUS.match(image.file.name) for image in images):
+        images = [replace(image, person=image.file.name[:4]) for image in images]
+    origin = Origin(
+        "folders",
+        OWN_PARTS if "test" in parts else NO_TEST,
+        mapping,
+        TERMS,
+        notes=part_notes(base, parts),
+        accounted=_agreeing_lists(base, images),
+    )
     return to_manifest(Named("folders", f"faces of folder {base.name}", origin), images, base)
 
 
-def _refuse_other_labels(base: Path, images: list[Listed]) -> None:
-    """Hold the folders against a list beside them that names most of the images and has a column of labels."""
+def _agreeing_lists(base: Path, images: list[Listed]) -> frozenset[Path]:
+    """Return the lists beside the folders that name most of the images and have a column of labels, which agree.
+
+    Raises:
+        UserError: one that does not agree.
+    """
+    agreeing: set[Path] = set()
     for file in sorted(base.glob("*.csv")):
         names = columns_of(file)
         label = next((name for name in ("label", "emotion", "expression", "class") if name in names), None)
@@ -71,12 +89,15 @@ def _refuse_other_labels(base: Path, images: list[Listed]) -> None:
         for column in (name for name in names if name != label):
             said = {line.cells[column].replace("\\", "/"): class_named(line.cells[label]) for line in lines}
             known = [(image, said.get(image.image_id) or said.get(_below(image))) for image in images]
-            odd = [image for image, name in known if name is not None and name != image.label]
-            if odd and sum(name is not None for _, name in known) > len(images) / 2:
+            if sum(name is not None for _, name in known) <= len(images) / 2:
+                continue
+            if odd := [image for image, name in known if name is not None and name != image.label]:
                 raise UserError(
                     f"{file} and the folders disagree about {len(odd)} of {len(images)} images, first "
                     f"{odd[0].image_id}; take both from one release, or take the list away"
                 )
+            agreeing.add(file)
+    return frozenset(agreeing)
 
 
 def _below(image: Listed) -> str:

@@ -70,7 +70,10 @@ def _read(base: Path, data_dir: Path) -> Manifest:
         parts="no person is in both train and test, by the hash of the name",
         mapping={name: name for name in RAF_DB_CLASSES},
         terms=TERMS,
-        notes=("a fifth of the persons is not used, happiness and neutral are thinned",),
+        notes=(
+            "a fifth of the persons is not used, happiness and neutral are thinned",
+            "photographs that the legend does not name, and those of test/, are left out",
+        ),
     )
     return to_manifest(Named("open-faces", "open-faces", origin), images, base / LEGEND)
 
@@ -148,4 +151,5 @@ FORMAT = Format(
     terms=TERMS,
     fits=_fits,
     read=_read,
+    aside=("images/*.*p*g", "data/*.csv", "test/*.*p*g", "python/*", "R/*"),
 )

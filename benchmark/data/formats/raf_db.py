@@ -183,5 +183,5 @@ FORMAT = Format(
     terms=TERMS,
     fits=_fits,
     read=lambda base, _: read_raf_db(base),
-    aside=("Image/original/*", "Annotation/**/*"),
+    aside=("EmoLabel/*.txt", "EmoLabel/*.json", "Image/original/*", "Annotation/**/*", SYNTHETIC_MARK),
 )

@@ -89,4 +89,5 @@ FORMAT = Format(
     terms=TERMS,
     fits=_fits,
     read=_read,
+    aside=("*_labels.csv", SYNTHETIC_MARK),
 )

@@ -10,21 +10,23 @@ from benchmark.data.gate.findings import Finding, Subject
 from benchmark.data.gate.near import near_pairs
 
 CODES = ("identical-across", "identical-within", "conflicting-labels", "near-across", "near-within")
-_DROP = "take one of each pair out of the list, of train where the other is in test"
+_ACROSS = "one learnt from, one tested on"
+_DROP = "take one of each pair out of the list"
 
 
 def check_duplicates(subject: Subject) -> Iterator[Finding]:
     """Compare all images by their pixels, then by what they look like."""
     labels = subject.manifest.labels
     same, alike = identical_pairs(subject), near_pairs(subject.facts)
-    for code, severity, pairs, what in (
-        ("identical-across", "error", same[subject.parted(same)], "identical pairs, one learnt from, one tested on"),
-        ("identical-within", "warning", same[~subject.parted(same)], "identical pairs within a part"),
-        ("near-across", "warning", alike[subject.parted(alike)], "pairs that look alike, one learnt from, one tested"),
-        ("near-within", "warning", alike[~subject.parted(alike)], "pairs that look alike within a part"),
-    ):  # fmt: skip
+    for code, severity, pairs, what, setting in (
+        ("identical-across", "error", same[subject.parted(same)], f"identical pairs, {_ACROSS}", "leave-out"),
+        ("identical-within", "warning", same[~subject.parted(same)], "identical pairs within a part", ""),
+        ("near-across", "warning", alike[subject.parted(alike)], f"pairs that look alike, {_ACROSS}", "leave-out-near"),
+        ("near-within", "warning", alike[~subject.parted(alike)], "pairs that look alike within a part", ""),
+    ):
         if len(pairs):
-            yield Finding(code, severity, len(pairs), what, subject.pair_names(pairs), _DROP)
+            remedy = f"--set data.duplicates={setting} leaves out those that are not test images" if setting else _DROP
+            yield Finding(code, severity, len(pairs), what, subject.pair_names(pairs), remedy)
     conflicting = same[labels[same[:, 0]] != labels[same[:, 1]]]
     if len(conflicting):
         yield Finding(

@@ -87,6 +87,39 @@ def affectnet(root: Path, labels: Sequence[int]) -> Path:
     return root
 
 
+def raf_db(root: Path) -> Path:
+    """The official layout: a list, and aligned pictures."""
+    names = [(part, n) for part, count in (("train", 14), ("test", 7)) for n in range(count)]
+    for number, (part, n) in enumerate(names):
+        save(root / "Image" / "aligned" / f"{part}_{n + 1:05d}_aligned.jpg", number)
+    (root / "EmoLabel").mkdir()
+    lines = [f"{part}_{n + 1:05d}.jpg {n % 7 + 1}" for part, n in names]
+    (root / "EmoLabel" / "list_patition_label.txt").write_text("\n".join(lines))
+    return root
+
+
+def ck_plus(root: Path, labels: dict[str, int], frames: int = 5) -> Path:
+    """CK+'s sequences, by person and number ("S005/001"); those with a class above 0 have a label file."""
+    for number, (sequence, label) in enumerate(labels.items()):
+        stem = sequence.replace("/", "_")
+        for frame in range(1, frames + 1):
+            save(root / "cohn-kanade-images" / sequence / f"{stem}_{frame:08d}.png", 10 * number + frame)
+        folder = root / "Emotion" / sequence
+        folder.mkdir(parents=True)
+        if label:
+            (folder / f"{stem}_{frames:08d}_emotion.txt").write_text(f"   {label:.7e}\n")
+    return root
+
+
+def expw(root: Path, lines: Sequence[str]) -> Path:
+    """ExpW's list, and the photographs that it names."""
+    for number, line in enumerate(lines):
+        save(root / "image" / line.split()[0], number)
+    (root / "label").mkdir()
+    (root / "label" / "label.lst").write_text("\n".join(lines))
+    return root
+
+
 def folders(root: Path, names: Sequence[str], parts: Sequence[str] = ("train", "test"), each: int = 2) -> Path:
     """A folder for each class in each part, or in the root where `parts` is a single empty name."""
     for p, part in enumerate(parts):
