@@ -19,7 +19,7 @@ from benchmark.cli import main, spread_lists
 from benchmark.cli.options import experiment_name
 from benchmark.data.formats.raf_db import IMAGE_FOLDER, LABEL_FILE
 from benchmark.data.vocabulary import SYNTHETIC_MARK
-from benchmark.ledger import Ledger, load_ledger
+from benchmark.ledger import Ledger, load_ledger, write_json
 from tests.conftest import NARROW, TINY
 from tests.data.faults import plant_faults
 from tools.bench.__main__ import app as bench
@@ -261,6 +261,17 @@ def test_other_settings_do_not_mix_into_an_experiment(finished: Path) -> None:
     words = [*SETTINGS, "--set=backbone_stage.epochs=2"]
     done = ferfuse("reproduce", *words, folder=finished, status=2)
     assert "was run with other settings (backbone_stage)" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_no_run_is_added_where_images_have_lost_their_names(finished: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(finished, tmp_path / "copy"))
+    description = folder / "results" / "demo" / "experiment.json"
+    known = json.loads(description.read_text())
+    known["dataset"]["unnamed"] = True
+    write_json(description, known)
+    done = ferfuse("reproduce", *SETTINGS, "--seeds", "3", folder=folder, status=2)
+    assert "published without the names of its images" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

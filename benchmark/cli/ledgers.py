@@ -70,9 +70,11 @@ def export(
 ) -> None:
     """Pack a finished experiment and its audit into a few files that can be published, without paths of this machine.
 
-    The ledger is verified before. Example: ferfuse export --experiment demo-raf-db --name reference/mine
+    The ledger is verified before. Of data whose labels must not be passed on, RAF-DB among them, images get codes for
+    names. Example: ferfuse export --experiment demo-raf-db --name reference/mine
     """
     from benchmark.analysis.verify import verify_ledger
+    from benchmark.data.vocabulary import LABELS_STAY
     from benchmark.ledger.packing import publish
 
     source = experiment or experiment_name(profile, dataset, data_root)
@@ -81,6 +83,7 @@ def export(
     _, faults = verify_ledger(folder)
     if broken := [fault for fault in faults if "have no seal" not in fault]:
         raise UserError(f"{broken[0]}; `ferfuse verify` lists all {len(broken)}; nothing is published")
-    target = publish(load_ledger(folder), results_dir, packed, title)
+    ledger = load_ledger(folder)
+    target = publish(ledger, results_dir, packed, title, unnamed=ledger.experiment["dataset"]["name"] in LABELS_STAY)
     size = sum(path.stat().st_size for path in target.iterdir())
     typer.echo(f"wrote {target}: {size / 1e6:.2f} MB; `ferfuse report --experiment {packed}` writes its report")

@@ -205,8 +205,13 @@ def refuse_mixture(request: Request, earlier: dict[str, Any] | None, digest: str
     """Stop before runs of other settings or data enter an experiment.
 
     Raises:
-        UserError: the experiment was run with other settings.
+        UserError: the experiment was run with other settings, or its images have lost their names.
     """
+    if earlier and earlier["dataset"].get("unnamed"):
+        raise UserError(
+            f"experiment '{request.experiment}' is published without the names of its images, so that no run can be "
+            "added; go on from the experiment that it was exported from"
+        )
     if earlier is None or earlier["context"] == _context_digest(request.settings, digest):
         return
     then, now = earlier["dataset"]["digest"], digest

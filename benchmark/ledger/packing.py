@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,10 +148,11 @@ def _all(ledger: Ledger) -> list[Record]:
     return [*ledger.records, *ledger.aside]
 
 
-def publish(ledger: Ledger, results_dir: Path, name: str, title: str | None = None) -> Path:
+def publish(ledger: Ledger, results_dir: Path, name: str, title: str | None = None, unnamed: bool = False) -> Path:
     """Pack a ledger under another name, such as `reference/open-faces`, without paths of this machine.
 
     `title` is what readers shall call the data, where the folder that they lay in told no more than its layout.
+    With `unnamed` nobody without the data can tell which image has which label.
 
     Returns:
         The folder: `results_dir/name`.
@@ -165,7 +167,7 @@ def publish(ledger: Ledger, results_dir: Path, name: str, title: str | None = No
     settings = without_paths(known["settings"])
     if settings.get("data", {}).get("root"):
         settings["data"] = {**settings["data"], "root": DATA_ROOT}
-    dataset = {**known["dataset"], "title": title} if title else known["dataset"]
+    dataset = {**known["dataset"], **({"title": title} if title else {}), **({"unnamed": True} if unnamed else {})}
     experiment = {
         **without_paths({key: value for key, value in known.items() if key != "command"}),
         "experiment": name,
@@ -173,17 +175,42 @@ def publish(ledger: Ledger, results_dir: Path, name: str, title: str | None = No
         "settings": settings,
         "command": public_command(str(known.get("command", ""))),
     }
-    published = Ledger(name, experiment, _public(ledger.records), ledger.root, _public(ledger.aside))
+    kind = _Unnamed if unnamed else Ledger
+    published = kind(name, experiment, _public(ledger.records, unnamed), ledger.root, _public(ledger.aside, unnamed))
     pack_ledger(published, target)
     return target
 
 
-def _public(records: Sequence[Record]) -> list[Record]:
+class _Unnamed(Ledger):
+    """A ledger whose images have codes for names, and stand in the order of these.
+
+    A code is the SHA-256 of a key and the name. The key is the digest of the names and labels of a run's images, so
+    that it takes the data to find out which image a code is, and the same data always give the same codes.
+    """
+
+    def prediction_table(self, run_id: str) -> pa.Table:
+        """Read a run's predictions and replace the images' names."""
+        import pyarrow as pa
+
+        table = super().prediction_table(run_id)
+        names = table.column("image_id").cast(pa.string()).to_pylist()
+        codes = [hashlib.sha256(f"{self._key} {name}".encode()).hexdigest()[:16] for name in names]
+        return table.set_column(table.column_names.index("image_id"), "image_id", pa.array(codes)).sort_by("image_id")
+
+    @cached_property
+    def _key(self) -> str:
+        table = super().prediction_table(_all(self)[0].run_id)
+        names, labels = (table.column(name).to_pylist() for name in ("image_id", "label"))
+        return digest_of(sorted(f"{name} {label}" for name, label in zip(names, labels, strict=True)))
+
+
+def _public(records: Sequence[Record], unnamed: bool) -> list[Record]:
     return [
         replace(
             record,
             hyperparameters=without_paths(record.hyperparameters),
             environment=without_paths(record.environment),
+            digests={} if unnamed else record.digests,
         )
         for record in records
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -286,3 +287,34 @@ def test_tensors_that_are_no_weights_are_refused(
     halves = {name: x.half() if x.is_floating_point() else x for name, x in resnet.items()}
     load_weights(own, saved(halves, tmp_path / "h.pth"))
     assert torch.isfinite(own.body.conv1.weight).all()
+
+
+@pytest.mark.parametrize("form", ["pth", "safetensors"])
+@pytest.mark.parametrize("tries", [15, pytest.param(400, marks=pytest.mark.slow)])
+def test_a_damaged_file_is_one_line_or_loads(tmp_path: Path, form: str, tries: int) -> None:
+    tensors, path = published("mobilenet_v2"), tmp_path / f"mobilenet_v2.{form}"
+    if form == "pth":
+        torch.save(tensors, path)
+    else:
+        save_file({name: tensor.to(torch.float16).clone() for name, tensor in tensors.items()}, path)
+    content = path.read_bytes()
+    generator = random.Random(form)
+    own, told = network("mobilenet_v2"), []
+    for _ in range(tries):
+        damaged = bytearray(content)
+        kind = generator.choice(["flip", "header", "cut", "noise"])
+        if kind == "cut":
+            del damaged[generator.randrange(len(damaged)) :]
+        elif kind == "noise":
+            start = generator.randrange(len(damaged) - 64)
+            damaged[start : start + 64] = generator.randbytes(64)
+        else:
+            end = len(damaged) if kind == "flip" else min(4000, len(damaged))
+            damaged[generator.randrange(end)] ^= 1 << generator.randrange(8)
+        path.write_bytes(bytes(damaged))
+        try:
+            load_weights(own, path)
+        except ValueError as error:
+            told.append(str(error))
+    assert len(told) > tries / 4
+    assert not [line for line in told if "\n" in line or str(path) not in line]

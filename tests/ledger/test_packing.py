@@ -40,6 +40,12 @@ def results(tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
+def rename_data(folder: Path, dataset: str) -> None:
+    known = json.loads((folder / "experiment.json").read_text())
+    known["dataset"]["name"] = dataset
+    write_json(folder / "experiment.json", known)
+
+
 def ferfuse(*words: str | Path, status: int = 0) -> str:
     done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, env=os.environ)
     assert done.returncode == status, done.stdout + done.stderr
@@ -47,6 +53,7 @@ def ferfuse(*words: str | Path, status: int = 0) -> str:
 
 
 def test_an_export_reads_the_same_under_its_new_name(results: Path) -> None:
+    rename_data(results / "mine", "open-faces")
     first = load_ledger(results / "mine")
     said = ferfuse("export", "--experiment", "mine", "--name", "reference/ours", "--results-dir", results)
     assert "results/reference/ours" in said
@@ -57,6 +64,30 @@ def test_an_export_reads_the_same_under_its_new_name(results: Path) -> None:
     for record in first.records:
         pd.testing.assert_frame_equal(packed.predictions(record.run_id), first.predictions(record.run_id))
         assert packed.history(record.run_id) == first.history(record.run_id) != []
+
+
+def test_an_export_of_licensed_data_does_not_tell_which_image_has_which_label(results: Path) -> None:
+    first = load_ledger(results / "mine")
+    ferfuse("export", "--experiment", "mine", "--name", "reference/ours", "--results-dir", results)
+    packed = load_ledger(results / "reference" / "ours")
+    known = first.predictions(first.records[0].run_id)
+    coded = {run.run_id: packed.predictions(run.run_id) for run in packed.records}
+    codes = coded[packed.records[0].run_id]["image_id"]
+    assert codes.is_monotonic_increasing
+    assert codes.is_unique
+    assert not set(codes) & set(known["image_id"])
+    for run in first.records:  # images pair up as before, and have the scores and labels that they had
+        told, own = coded[run.run_id], first.predictions(run.run_id)
+        assert told["image_id"].tolist() == codes.tolist()
+        columns = [name for name in own.columns if name != "image_id"]
+        told, own = (frame[columns].sort_values(columns, ignore_index=True) for frame in (told, own))
+        pd.testing.assert_frame_equal(told, own)
+    assert "no fault" in ferfuse("verify", "--experiment", "reference/ours", "--results-dir", results)
+    tables = [
+        ferfuse("table", "2", "--experiment", name, "--results-dir", results, "--format", "csv")
+        for name in ("mine", "reference/ours")
+    ]
+    assert tables[0] == tables[1]
 
 
 def test_an_export_is_the_same_each_time_and_holds_no_private_path(results: Path) -> None:
@@ -72,6 +103,7 @@ def test_an_export_is_the_same_each_time_and_holds_no_private_path(results: Path
 
 
 def test_an_export_calls_the_data_what_it_is_told_and_changes_nothing_else(results: Path) -> None:
+    rename_data(results / "mine", "open-faces")
     ledger = load_ledger(results / "mine")
     ferfuse("export", "--experiment", "mine", "--name", "plain", "--results-dir", results)
     ferfuse("export", "--experiment", "mine", "--name", "named", "--title", "our faces", "--results-dir", results)
