@@ -7,6 +7,7 @@ from torch import nn
 from backbones import resnet, vgg, wide_resnet
 from backbones._registry import BACKBONES, Backbone, BranchOutput, register_backbone
 from backbones.specs import Spec, parse_spec, split_spec
+from backbones.timm_network import timm_network
 from backbones.torchvision_network import torchvision_network
 
 __all__ = [
@@ -37,15 +38,15 @@ def split_replicate(text: str) -> tuple[str, int]:
 
 
 def find_backbone(text: str) -> Backbone:
-    """Return the registered backbone of a spec, or torchvision's network of that name.
+    """Return the registered backbone of a spec, torchvision's network of that name, or timm's after `timm/`.
 
     Raises:
         ValueError: nobody knows the name; the message gives the nearest ones.
     """
     name, _ = split_spec(split_replicate(text)[0])
-    found = BACKBONES.find(name) or torchvision_network(name)
+    found = BACKBONES.find(name) or torchvision_network(name) or timm_network(name)
     if found is None:
-        raise ValueError(f"{BACKBONES.unknown(name)} (or any torchvision classification network)")
+        raise ValueError(f"{BACKBONES.unknown(name)} (or any torchvision classification network, or timm/NAME)")
     return found
 
 

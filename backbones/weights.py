@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from backbones._registry import Backbone
+from backbones.timm_network import PREFIX
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "ema_state_dict")
 NUMPY_SCALARS: list[Any] = [
@@ -58,7 +59,9 @@ def find_weights(source: str, backbone: Backbone) -> InitialWeights:
 
 def _imagenet(backbone: Backbone) -> InitialWeights:
     if backbone.pretrained is None:
-        raise ValueError(f"torchvision publishes no ImageNet weights of {backbone.name}; use weights=none or a file")
+        raise ValueError(f"nobody publishes ImageNet weights of {backbone.name}; use weights=none or a file")
+    if backbone.pretrained.startswith(PREFIX):
+        return _of_timm(backbone, backbone.pretrained.removeprefix(PREFIX))
     weights = models.get_weight(backbone.pretrained)
     path = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
     if not path.is_file():
@@ -71,6 +74,20 @@ def _imagenet(backbone: Backbone) -> InitialWeights:
                 f"put {path.name} into {path.parent}, or use weights=none"
             ) from error
     return InitialWeights(path, backbone.pretrained)
+
+
+def _of_timm(backbone: Backbone, source: str) -> InitialWeights:
+    """Take timm's weights from the cache of the Hugging Face hub, or download them into it."""
+    try:
+        from huggingface_hub import hf_hub_download
+
+        path = Path(hf_hub_download(source, "model.safetensors"))
+    except Exception as error:  # the hub raises a dozen unrelated types where there is no network or no such file
+        raise ValueError(
+            f"weights {source} of {backbone.name} cannot be downloaded here; "
+            "give a file as weights={" + backbone.name + ": FILE}, or use weights=none"
+        ) from error
+    return InitialWeights(path, hashlib.sha256(path.read_bytes()).hexdigest()[:16])
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

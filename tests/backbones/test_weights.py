@@ -255,7 +255,7 @@ def test_imagenet_is_downloaded_once_with_its_hash(tmp_path: Path, monkeypatch: 
 
 def test_a_network_without_imagenet_weights_says_so() -> None:
     unpublished = replace(find_backbone("resnet18"), name="ours", pretrained=None)
-    with pytest.raises(ValueError, match="publishes no ImageNet weights of ours; use weights=none or a file"):
+    with pytest.raises(ValueError, match="nobody publishes ImageNet weights of ours; use weights=none or a file"):
         find_weights("imagenet", unpublished)
 
 
