@@ -73,9 +73,10 @@ class Evidence:
     def correct(self, method: str, groups: Sequence[Group] | None = None) -> Bools | Floats:
         """Return which test images a method gets right, (S, P, N), or the share of each seed's own, (S, P, 1)."""
         chosen = self.groups if groups is None else groups
-        return np.array([[self._compared(self.outcomes[method, g, s]) for g in chosen] for s in self.seeds])
+        return np.array([[self.compared(self.outcomes[method, g, s]) for g in chosen] for s in self.seeds])
 
-    def _compared(self, outcome: Outcome) -> Bools | Floats:
+    def compared(self, outcome: Outcome) -> Bools | Floats:
+        """Return (N,) whether each test image is right, or its share (1,) where seeds test on parts of their own."""
         return outcome.correct.mean(keepdims=True) if self.test_share else outcome.correct
 
     def metric(self, method: str, rule: str = SELECTION, name: str = "accuracy") -> Floats:
@@ -86,7 +87,12 @@ class Evidence:
     def best_single(self) -> Bools | Floats:
         """Return what the best network of each group alone gets right, best on validation; as `correct` does."""
         best = [self._best_branch(group) for group in self.groups]
-        return np.array([[self._compared(self.outcomes[None, (name,), s]) for name in best] for s in self.seeds])
+        return np.array([[self.compared(self.outcomes[None, (name,), s]) for name in best] for s in self.seeds])
+
+    def best_of(self, names: Group) -> Bools | Floats:
+        """Return what the best of some networks on validation gets right, (S, 1, N) or (S, 1, 1)."""
+        best = (self._best_branch(names),)
+        return np.array([[self.compared(self.outcomes[None, best, seed])] for seed in self.seeds])
 
     def _best_branch(self, group: Group) -> str:
         """Return the network with the highest mean validation accuracy over seeds, the first of equals."""

@@ -15,6 +15,7 @@ from benchmark.ledger import Ledger, write_text
 from benchmark.reporting.accuracy import backbone_table, fusion_table
 from benchmark.reporting.beside import with_beside
 from benchmark.reporting.controls import control_table
+from benchmark.reporting.ensembles import ensemble_table
 from benchmark.reporting.formats import render
 from benchmark.reporting.judgement import FAMILY_OF, with_verdicts
 from benchmark.reporting.page.outdated import remove_outdated_page
@@ -28,13 +29,14 @@ TABLES: dict[int, Callable[[Ledger], Table]] = {
     3: reading_table,
     4: control_table,
     5: selection_table,
+    6: ensemble_table,
 }
 SUFFIXES = {"md": "markdown", "tex": "latex", "csv": "csv", "json": "json"}
 
 
 def make_table(number: int, ledger: Ledger, found: dict[str, Any] | None = None) -> Table:
     """Return a table of a ledger: 1 backbones, 2 fusion methods, 3 readings by evaluation order, 4 controls,
-    5 selection optimism.
+    5 selection optimism, 6 what single networks give together without training.
 
     Args:
         found: what `significance.json` holds of the ledger, for the verdicts in Tables 1 and 2; see `current_verdicts`.
@@ -67,7 +69,7 @@ def write_report(ledger: Ledger, reports_dir: Path, beside: Sequence[dict[str, A
 
 
 def write_tables(ledger: Ledger, reports_dir: Path) -> list[Path]:
-    """Write `reports_dir/<experiment>/table{1..5}.{md,tex,csv,json}`, with the verdicts there, and return the paths."""
+    """Write `reports_dir/<experiment>/table{1..6}.{md,tex,csv,json}`, with the verdicts there, and return the paths."""
     folder = reports_dir / ledger.name
     folder.mkdir(parents=True, exist_ok=True)
     found = current_verdicts(ledger, reports_dir)
