@@ -75,8 +75,14 @@ def register_fusion(name: str, *, title: str, reference: str, end_to_end: bool =
 
     The class is built as `Class(feature_dims, num_classes, **settings)`, its settings being its keyword-only
     parameters, each with a default. `forward` takes a sequence of `BranchOutput` and returns (B, C) scores that are
-    logits: their softmax is the prediction. It holds no loss, device, data set name or mode flag. A class whose
-    prediction for one image depends on the other images of the batch says so by an attribute
+    logits: their softmax is the prediction. It holds no device, data set name or mode flag.
+
+    Training takes the cross entropy of the scores, unless the class has `training_loss(scores, branches, targets)`,
+    which returns the mean loss of the batch, a scalar; targets are (B,) classes or (B, C) distributions. A class with
+    `adjust_gradients(backbones)` is called after the backward pass of every end-to-end step, and may change the
+    gradients of the backbones, which are in the order of the branches; it looks at no parameter of its own.
+
+    A class whose prediction for one image depends on the other images of the batch says so by an attribute
     `batch_dependent`, one that reads feature maps by `uses_maps`, and one that takes no more than n branches
     by `max_branches`.
     """

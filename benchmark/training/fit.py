@@ -60,12 +60,16 @@ class Task:
         steps: batches in an epoch.
         evaluate: network -> logits by split, in evaluation mode.
         labels: (N,) labels by split.
+        loss_of: what a step takes the gradient of.
+        before_step: called between the gradient and the step that is taken by it.
     """
 
     batches: Batches
     steps: int
     evaluate: Callable[[nn.Module], Scores]
     labels: Scores
+    loss_of: BatchLoss = batch_loss
+    before_step: Callable[[], None] | None = None
 
 
 @dataclass
@@ -75,7 +79,7 @@ class Learning:
     Attributes:
         epoch: the last one that is complete.
         best: for each selection rule, the (accuracy, -loss) of the epoch that it takes so far.
-        loss_of: what a step takes the gradient of.
+        loss_of, before_step: as the task has them, the loss perhaps compiled.
     """
 
     network: nn.Module
@@ -85,6 +89,7 @@ class Learning:
     epoch: int = 0
     best: dict[str, tuple[float, float]] = field(default_factory=dict)
     loss_of: BatchLoss = batch_loss
+    before_step: Callable[[], None] | None = None
 
 
 class Checkpoint(Protocol):
@@ -114,7 +119,7 @@ class Execution:
 
 
 def fit(network: nn.Module, task: Task, stage: StageSettings, execution: Execution | None = None) -> Outcome:
-    """Train a network by cross entropy: against a distribution q it is -Σ_c q_c log p_c, averaged over images.
+    """Train a network by the task's loss, most often the cross entropy: -Σ_c q_c log p_c for a distribution q.
 
     Where a target is the distribution of an image's votes, this is the "cross-entropy loss" of Barsoum et al. 2016,
     Training deep networks for facial expression recognition with crowd-sourced label distribution; accuracy on the way
@@ -135,7 +140,8 @@ def fit(network: nn.Module, task: Task, stage: StageSettings, execution: Executi
         outcome.history.append({"epoch": 0, **epoch_scores(outcome.logits["last_epoch"], task.labels)})
         return _on_cpu(outcome)
     learning = Learning(network, *optimizer_of(network, stage, task.steps), outcome)
-    if execution.compiled and execution.micro_batch is None:
+    learning.loss_of, learning.before_step = task.loss_of, task.before_step
+    if execution.compiled and execution.micro_batch is None and task.loss_of is batch_loss:
         learning.loss_of = compiled_loss(network, *next(iter(task.batches(1))))
         outcome.compiled = learning.loss_of is not batch_loss
     if execution.checkpoint:
@@ -205,6 +211,8 @@ def _step(learning: Learning, parts: Iterable[tuple[Any, Tensor]], images: int) 
         loss, seen = learning.loss_of(learning.network, inputs, targets)
         (loss if len(targets) == images else loss * (len(targets) / images)).backward()
         sums.append(seen)
+    if learning.before_step:
+        learning.before_step()
     learning.optimizer.step()
     learning.schedule.step()
     return sums

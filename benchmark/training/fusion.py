@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from benchmark.training.checkpoint import save_tensors, stage_of
 from benchmark.training.fit import Batches, Outcome, Scores, Task, fit
 from benchmark.training.images import image_task, predict_images
 from benchmark.training.resume import execution_of
+from benchmark.training.step import own_loss
 from benchmark.training.workspace import Workspace, epoch_order
 from fusion_methods import build_method
 
@@ -34,8 +37,12 @@ class EndToEnd(nn.Module):
         self.backbones = nn.ModuleList(backbones)
         self.fusion, self.precision = fusion, precision
 
+    def branches(self, images: Tensor) -> list[BranchOutput]:
+        """Return what every backbone says of the images."""
+        return [branch_output(backbone, images, self.precision) for backbone in self.backbones]
+
     def forward(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.fusion([branch_output(backbone, images, self.precision) for backbone in self.backbones])
+        scores: Tensor = self.fusion(self.branches(images))
         return scores
 
 
@@ -113,7 +120,8 @@ def _fit_and_keep(
     def evaluate(_: nn.Module) -> Scores:
         return {name: predict(index) for name, index in looked_at.items()}
 
-    task = Task(batches, len(epoch_order(run, split.train, 1)), evaluate, workspace.labels_of(split))
+    steps = len(epoch_order(run, split.train, 1))
+    task = Task(batches, steps, evaluate, workspace.labels_of(split), own_loss(network, lambda branches: branches))
     outcome = fit(network, task, stage_of(run), execution_of(run, workspace))
     if outcome.state:
         save_tensors(outcome.state, artifact_folder(workspace.experiment, run.run_id) / WEIGHTS)
@@ -130,6 +138,19 @@ class CrossFitted(nn.Module):
     def forward(self, parts: Sequence[tuple[int, list[BranchOutput]]]) -> Tensor:
         """Score the images of each (fold, outputs) by the fold's own copy; rows in the order of the parts."""
         return torch.cat([self.heads[fold](branches) for fold, branches in parts])
+
+    @property
+    def training_loss(self) -> Callable[..., Tensor] | None:
+        """The mean of the heads' own losses over the images of all parts, None where they have none."""
+        return self._training_loss if hasattr(self.heads[0], "training_loss") else None
+
+    def _training_loss(
+        self, scores: Tensor, parts: Sequence[tuple[int, list[BranchOutput]]], targets: Tensor
+    ) -> Tensor:
+        sizes = [len(branches[0].features) for _, branches in parts]
+        pieces = zip(parts, scores.split(sizes), targets.split(sizes), sizes, strict=True)
+        losses = [n * self.heads[k].training_loss(own, said, part) for (k, said), own, part, n in pieces]  # type: ignore[operator]
+        return torch.stack(losses).sum() / len(targets)
 
     def predict(self, outputs: Sequence[StoredOutputs], index: Tensor, batch: int) -> np.ndarray:
         """Return the (N, C) logarithm of the mean of all copies' probabilities."""
@@ -168,10 +189,20 @@ def train_end_to_end(run: Run, workspace: Workspace) -> Outcome:
     The selected weights are left as an artifact, as large as the backbones; whoever asks the run again reads them.
     """
     network = initial_end_to_end(run, workspace)
-    task = image_task(run, workspace)
+    task = end_to_end_task(network, image_task(run, workspace))
     outcome = fit(network, task, stage_of(run), execution_of(run, workspace))
     save_tensors(outcome.state, artifact_folder(workspace.experiment, run.run_id) / END_TO_END_WEIGHTS)
     return outcome
+
+
+def end_to_end_task(network: EndToEnd, task: Task) -> Task:
+    """Return a task with the loss and the change of gradients that the fusion method has of its own."""
+    adjust = getattr(network.fusion, "adjust_gradients", None)
+    return replace(
+        task,
+        loss_of=own_loss(network.fusion, network.branches),
+        before_step=partial(adjust, list(network.backbones)) if adjust else None,
+    )
 
 
 def initial_predictor(run: Run, workspace: Workspace) -> tuple[nn.Module, Predict]:

@@ -46,14 +46,16 @@ LARGEST_GAP = 0.01  # of the scores' spread, between a stack and its heads befor
 def stackable(run: Run, head: nn.Module) -> bool:
     """Tell whether a head's training can be one of a stack.
 
-    It has to be trained on each image's own stored features and logits; to draw nothing at random, since a stack would
-    draw other numbers than a head alone; and to keep nothing but weights, since a stack does not bring running
-    statistics forward. What no layer tells, such as `F.dropout` or an `if` on values, `torch.vmap` refuses.
+    It has to be trained by cross entropy on each image's own stored features and logits; to draw nothing at random,
+    since a stack would draw other numbers than a head alone; and to keep nothing but weights, since a stack does not
+    bring running statistics forward. What no layer tells, such as `F.dropout` or an `if` on values, `torch.vmap`
+    refuses.
     """
     return (
         run.stage == "stored"
         and run.hyperparameters["partner"] == "own"
         and not getattr(head, "uses_maps", False)
+        and not hasattr(head, "training_loss")
         and any(True for _ in head.parameters())
         and not any(True for _ in head.buffers())
         and not any(_draws(part) for part in head.modules())

@@ -35,6 +35,28 @@ def batch_loss(network: nn.Module, inputs: Any, targets: Tensor) -> tuple[Tensor
     return loss, torch.stack([loss.detach() * len(targets), right.to(loss.dtype)])
 
 
+def own_loss(head: nn.Module, branches_of: Callable[[Any], Any]) -> BatchLoss:
+    """Return the loss that a fusion method has of its own, `batch_loss` where it has none.
+
+    Args:
+        head: the fusion method.
+        branches_of: a batch's inputs -> the outputs of its branches.
+    """
+    if getattr(head, "training_loss", None) is None:
+        return batch_loss
+
+    def loss_of(_: nn.Module, inputs: Any, targets: Tensor) -> tuple[Tensor, Tensor]:
+        branches = branches_of(inputs)
+        scores = head(branches)
+        loss: Tensor = head.training_loss(scores, branches, targets)  # type: ignore[operator]
+        if loss.ndim:
+            raise ValueError(f"its training_loss gives {tuple(loss.shape)} numbers, not the mean loss of the batch")
+        right = (scores.detach().argmax(1) == classes_of(targets)).sum()
+        return loss, torch.stack([loss.detach() * len(targets), right.to(loss.dtype)])
+
+    return loss_of
+
+
 def classes_of(targets: Tensor) -> Tensor:
     """Return the class of each target, (...): itself, or the one with the largest share of a (..., C) distribution."""
     return targets.argmax(-1) if targets.is_floating_point() else targets

@@ -20,8 +20,9 @@ from benchmark.plan import Run
 from benchmark.training.backbone import OUTPUTS, Logits, initial_backbone
 from benchmark.training.checkpoint import stage_of
 from benchmark.training.fit import Scores, Task, fit
-from benchmark.training.fusion import initial_end_to_end, initial_fusion
+from benchmark.training.fusion import end_to_end_task, initial_end_to_end, initial_fusion
 from benchmark.training.images import evaluation_batch, image_task, predict_images
+from benchmark.training.step import own_loss
 from benchmark.training.workspace import Workspace, batches_of, epoch_order
 
 AfterEpoch = Callable[[int, float], None]
@@ -87,7 +88,8 @@ def _stored_task(run: Run, workspace: Workspace) -> tuple[nn.Module, Task]:
             scores = [module(take(rows)) for rows in batches_of(split.validation, batch)]
         return {"validation": torch.cat(scores).float().cpu().numpy()}
 
-    return network, Task(batches, len(epoch_order(run, split.train, 1)), evaluate, {})
+    loss_of = own_loss(network, lambda branches: branches)
+    return network, Task(batches, len(epoch_order(run, split.train, 1)), evaluate, {}, loss_of)
 
 
 def _backbone_task(run: Run, workspace: Workspace) -> tuple[nn.Module, Task]:
@@ -95,7 +97,8 @@ def _backbone_task(run: Run, workspace: Workspace) -> tuple[nn.Module, Task]:
 
 
 def _joint_task(run: Run, workspace: Workspace) -> tuple[nn.Module, Task]:
-    return _image_task(initial_end_to_end(run, workspace), run, workspace)
+    network = initial_end_to_end(run, workspace)
+    return network, end_to_end_task(network, _image_task(network, run, workspace)[1])
 
 
 def _image_task(network: nn.Module, run: Run, workspace: Workspace) -> tuple[nn.Module, Task]:

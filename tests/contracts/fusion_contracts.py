@@ -111,12 +111,19 @@ def every_parameter_learns(candidate: Candidate) -> None:
             assert not dead, f"{count} branches, start {start}: no gradient for {', '.join(dead)}"
 
 
+def loss_of(module: nn.Module, branches: Sequence[BranchOutput]) -> Tensor:
+    """Return the loss that training takes: the method's own, or the cross entropy of its scores."""
+    scores, targets = module(branches), torch.randint(CLASSES, (IMAGES,))
+    own = getattr(module, "training_loss", None)
+    return own(scores, branches, targets) if own else F.cross_entropy(scores, targets)
+
+
 def _gradients(module: nn.Module, batches: Sequence[Sequence[BranchOutput]]) -> dict[str, float]:
     """Return the largest entry of every parameter's gradient, by name, over these batches."""
     largest = {name: 0.0 for name, _ in module.named_parameters()}
     for branches in batches if largest else []:
         module.zero_grad()
-        F.cross_entropy(module(branches), torch.randint(CLASSES, (IMAGES,))).backward()
+        loss_of(module, branches).backward()
         for name, parameter in module.named_parameters():
             found = 0.0 if parameter.grad is None else float(parameter.grad.abs().max())
             largest[name] = max(largest[name], found)
@@ -322,6 +329,24 @@ def passes_gradients_to_every_branch(candidate: Candidate) -> None:
             assert found > 0, f"{count} branches: no gradient flows back into branch {index}"
 
 
+@float64()
+def loses_a_mean_over_images(candidate: Candidate) -> None:
+    """A loss of its own is one finite number, whatever the images' order, for classes and for distributions."""
+    targets, order = torch.tensor([0, 1, 2, 3, 4, 0]), torch.tensor([3, 0, 5, 1, 4, 2])
+    for count in branch_counts(candidate):
+        module, branches = build(candidate, DIMS[count]).eval(), draw(DIMS[count])
+        own = getattr(module, "training_loss", None)
+        if own is None:
+            continue
+        moved = each(branches, lambda x: x[order])
+        for given in (targets, F.one_hot(targets, CLASSES).to(torch.float64)):
+            loss = own(module(branches), branches, given).detach()
+            assert loss.ndim == 0, f"{count} branches: training_loss gives {tuple(loss.shape)} numbers, not one"
+            assert loss.isfinite(), f"{count} branches: training_loss is not finite"
+            far = distance(loss, own(module(moved), moved, given[order]).detach())
+            assert far <= ROUNDING, f"{count} branches: training_loss depends on the order of images"
+
+
 CONTRACTS: tuple[Contract, ...] = (
     gives_one_finite_score_per_class,
     is_deterministic,
@@ -335,4 +360,5 @@ CONTRACTS: tuple[Contract, ...] = (
     switches_between_training_and_evaluation,
     leaves_its_inputs_alone,
     reads_maps_only_if_declared,
+    loses_a_mean_over_images,
 )

@@ -19,6 +19,7 @@ METHODS = [
     "attention-fusion:axis=spatial",
     "attention-fusion:axis=batch",
     "joint",
+    "ogm-ge",
 ]
 
 
