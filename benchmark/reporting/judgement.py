@@ -58,7 +58,8 @@ def with_verdicts(table: Table, found: Values | None) -> Table:
         judged[place["accuracy"]] = _with_standing(row[place["accuracy"]], standing)
         judged[place["verdict"]] = _printed_cell(printed.get((name, frozenset(networks))))
         rows.append(judged)
-    return replace(table, rows=rows, notes=[*table.notes, *_notes(found, family, number)])
+    verdict = _overall(found) if number == 2 and family.comparisons and len(found["pairs"]) > 1 else ""
+    return replace(table, rows=rows, notes=[*table.notes, *_notes(found, family, number)], verdict=verdict)
 
 
 def _family(found: Values, name: str) -> Family:
@@ -100,8 +101,6 @@ def _notes(found: Values, family: Family, number: int) -> list[str]:
         if any(len(top) == 1 for top in family.tops.values())
         else f"None is significantly above {beside}: {test}."
     ]
-    if number == 2 and len(found["pairs"]) > 1:
-        notes.append(_overall(found))
     if any(row["table"] == number and row["verdict"] != "other data" for row in found["printed"]):
         notes.append("The verdict is on the paper's value: whether one more run of ours could print it.")
     return notes
