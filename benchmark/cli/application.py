@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -69,6 +70,7 @@ def _list_options(command: Any) -> set[str]:
 def main(commands: typer.Typer = app) -> None:
     """Run the command line; a user's fault is one line and exit status 2."""
     _give_a_home()
+    _silence_libraries()
     try:
         sys.exit(commands(args=spread_lists(sys.argv[1:], commands) or ["--help"], standalone_mode=False))
     except UserError as error:
@@ -93,6 +95,13 @@ def _give_a_home() -> None:
         Path.home()
     except RuntimeError:
         os.environ["HOME"] = tempfile.gettempdir()
+
+
+def _silence_libraries() -> None:
+    """Keep the warnings of libraries off the terminal, of worker processes too, unless the user asks for them."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        os.environ["PYTHONWARNINGS"] = "ignore"
 
 
 def _end(message: str, status: int) -> NoReturn:

@@ -28,7 +28,7 @@ from benchmark.cli.options import (
     experiment_name,
     show_table,
 )
-from benchmark.ledger import experiment_folder, load_ledger, write_json
+from benchmark.ledger import again, experiment_folder, load_ledger, write_json
 
 
 @app.command()
@@ -193,7 +193,8 @@ def audit(
     ledger = load_ledger(request.folder)
     audited = {run.method for run in finished}
     if missing := [method for method in ledger.experiment["main"]["methods"] if method not in audited]:
-        typer.echo(f"not audited: {', '.join(missing)}; `ferfuse reproduce` has to finish runs of them first", err=True)
+        way = again(ledger.experiment)
+        typer.echo(f"not audited: {', '.join(missing)}; `{way}` has to finish runs of them first", err=True)
     refresh_verdicts(ledger, reports_dir)
     write_tables(ledger, reports_dir)
     rows = summarise(findings)

@@ -25,6 +25,7 @@ from benchmark.cli.options import (
     overrides,
 )
 from benchmark.config import UserError, load_config
+from benchmark.ledger import again, existing_experiment
 
 
 @app.command()
@@ -84,7 +85,8 @@ def tune(
     rows = [_row(found) for found in results]
     typer.echo(json.dumps(rows, indent=1) if as_json else columns(rows))
     if not as_json:
-        typer.echo(f"Chosen on validation, in {request.folder / 'tuned'}; `ferfuse reproduce --tuned` uses it.")
+        way = again(existing_experiment(request.folder), "--tuned")
+        typer.echo(f"Chosen on validation, in {request.folder / 'tuned'}; `{way}` uses it.")
         typer.echo(f"Pictures are in {reports_dir / name / 'tuning'}; every trial is in {request.folder / 'tuning'}.")
 
 

@@ -267,7 +267,8 @@ def method_notes(ledger: Ledger) -> list[str]:
     """Say which methods lack runs, and which version of a plug-in is shown where there are others."""
     methods = ledger.experiment["main"]["methods"]
     missing = missing_runs(ledger, methods)
-    notes = [f"Left out of every comparison: {missing_text(missing)}; 'ferfuse status' says why."] if missing else []
+    why = f"'ferfuse status --experiment {ledger.name}' says why"
+    notes = [f"Left out of every comparison: {missing_text(missing)}; {why}."] if missing else []
     plugins = ledger.experiment.get("plugins", {})
     for name in dict.fromkeys(map(base_name, methods)):
         if earlier := ledger.earlier_versions(name):

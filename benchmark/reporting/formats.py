@@ -215,7 +215,8 @@ def _name_room(table: Table) -> float:
 
 def _before(table: Table, place: int) -> list[int]:
     """Return how many digits the means of a column and their deviations have before the point."""
-    return [max(len(str(int(row[place].values[part] or 0))) for row in table.rows) for part in (0, 1)]
+    texts = [row[place].text.partition(" ± ") for row in table.rows]
+    return [max(len(text[part].partition(".")[0]) or 1 for text in texts) for part in (0, 2)]
 
 
 def _latex_block(table: Table) -> dict[str, Any]:

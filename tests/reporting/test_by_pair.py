@@ -120,6 +120,7 @@ def test_the_papers_numbers_stand_below_a_method_on_the_papers_data(tmp_path: Pa
     pairs = (["resnet18", "resnet34"], ["vgg13", "resnet34"], ["resnet18", "vgg13"])
     write_ledger(tmp_path / "raf", [make_record("fusion", "early", pair, 0, 0.8) for pair in pairs], dataset="raf-db")
     table = make_table(2, load_ledger(tmp_path / "raf"), layout="pairs")
+    assert r"& \multicolumn{2}{c}{86.66} & \multicolumn{2}{c}{85.49} &" in render(table, "latex")
     assert [[cell.text for cell in row] for row in table.rows][1] == [
         "as the paper prints it", "", "86.66", "85.49", "",
     ]  # fmt: skip
