@@ -12,14 +12,20 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from benchmark.cli.help import Application, GroupedCommands
 from benchmark.config import UserError
 from benchmark.ledger import storage_fault
 
 
 def application(name: str, purpose: str) -> typer.Typer:
     """Return an application without commands yet."""
-    return typer.Typer(
-        name=name, help=purpose, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False
+    return Application(
+        name=name,
+        cls=GroupedCommands,
+        help=purpose,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        add_completion=False,
     )
 
 
@@ -34,7 +40,9 @@ def _say_version(asked: bool) -> None:
 
 @app.callback()
 def _about(
-    _: Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print it.")] = False,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Is this fusion method's gain real? A reproducible benchmark and ablation suite."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.cli.application import app
+from benchmark.cli.application import app, application
 from benchmark.cli.options import Accept, AsJson, Assignments, DataDir, DataRoot
 from benchmark.config import DataSettings, UserError, load_config, parse_assignment
 from benchmark.reporting.wording import counted
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from benchmark.data.gate import Report
     from benchmark.data.manifest import Manifest
 
-data_app = typer.Typer(help="Data sets on disk.")
+data_app = application("data", "Check, import or draw data sets on disk.")
 app.add_typer(data_app, name="data")
 
 DatasetName = Annotated[str, typer.Option(help="See `ferfuse list datasets`; auto finds out.")]

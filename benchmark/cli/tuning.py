@@ -34,8 +34,12 @@ def tune(
     dataset: Dataset = None,
     data_root: DataRoot = None,
     experiment: Experiment = None,
-    method: Annotated[list[str] | None, typer.Option("--method", help="Methods, separated by blanks.")] = None,
-    backbone: Annotated[list[str] | None, typer.Option("--backbone", help="Backbones, separated by blanks.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--methods", "--method", help="Methods, separated by blanks.")
+    ] = None,
+    backbone: Annotated[
+        list[str] | None, typer.Option("--backbones", "--backbone", help="Backbones, separated by blanks.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every frozen method of the experiment.")] = False,
     trials: Annotated[int, typer.Option(min=1, help="Trials of each study.")] = 20,
     studies: Annotated[int, typer.Option(min=1, help="Studies of each method, each with its own seed.")] = 2,
@@ -55,7 +59,7 @@ def tune(
 
     Backbones that are not trained yet are trained first. `ferfuse reproduce --tuned` uses what is chosen.
 
-    Example: ferfuse tune --method early attention-fusion --trials 20 --studies 2
+    Example: ferfuse tune --methods early attention-fusion --trials 20 --studies 2
     """
     from benchmark.engine.experiment import Request
     from benchmark.engine.local import worker_devices
@@ -71,7 +75,7 @@ def tune(
     prepared = prepare_search(request, tuple(method or ()), studies, every=every)
     names = [*prepared.methods, *(backbone or ())]
     if not names:
-        raise UserError("nothing to tune; name it by --method or --backbone, or give --all")
+        raise UserError("nothing to tune; name it by --methods or --backbones, or give --all")
     targets, without = targets_of(prepared.runs, names)
     for left_out in without:
         typer.echo(f"{left_out} has nothing to tune", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -31,6 +32,7 @@ def serve(store: str, port: int, place: str, *, browse: bool, say: Callable[[str
         raise UserError(f"port {port} is taken; give another by --port, or end what serves there")
     say(f"Results: http://{HOST}:{port}/{place}")
     command = [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port), "--backend-store-uri", store]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server ends with this program
     with subprocess.Popen(command) as server:
         try:
             if browse and has_screen():
@@ -38,8 +40,9 @@ def serve(store: str, port: int, place: str, *, browse: bool, say: Callable[[str
                 webbrowser.open(f"http://{HOST}:{port}/{place}")
             return server.wait()
         except KeyboardInterrupt:
-            server.terminate()
             return 0
+        finally:
+            server.terminate()
 
 
 def has_screen() -> bool:
