@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 PROFILE ?= demo
 TORCH ?= torch torchvision
 
-export PYTHONWARNINGS ?= ignore::SyntaxWarning
+export PYTHONWARNINGS ?= ignore
 
 # Every variable reaches ferfuse as it was typed, brackets, backslashes and quotes included.
 VARIABLES := PROFILE DATASET DATA_ROOT EXPERIMENT SEEDS METHODS BACKBONES ARMS PLUGIN QUESTION AGAINST SET ACCEPT TUNED TRIALS \
@@ -82,8 +82,8 @@ report: $(BIN)/.installed ## Write all tables, verdicts, figures and the page in
 power: $(BIN)/.installed ## Tell which differences could be seen by now, and what would bring a verdict
 	@$(BIN)/ferfuse power $(chosen)
 
-ui: $(BIN)/.installed ## Browse the runs in MLflow, on this machine alone
-	@$(BIN)/mlflow ui --host 127.0.0.1
+ui: $(BIN)/.installed ## Open the results in MLflow, on this machine alone
+	@$(BIN)/ferfuse ui $(chosen)
 
 audit: $(BIN)/.installed ## Tell which methods' predictions depend on their batch
 	@$(BIN)/ferfuse audit $(chosen) $(call all,--methods,$(METHODS)) $(call all,--plugin,$(PLUGIN))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import UserError
-from benchmark.ledger import Ledger, Record, artifact_folder, write_json
+from benchmark.ledger import Ledger, Record, again, artifact_folder, write_json
 from benchmark.plugins import carried_files, source_digest
 
 DESCRIPTION = "model.json"
@@ -29,7 +29,9 @@ def find_run(ledger: Ledger, run_id: str | None) -> Record:
     found = [record for record in ledger.records if record.run_id.startswith(run_id)]
     if len(found) != 1:
         problem = "no run" if not found else f"{len(found)} runs"
-        raise UserError(f"{problem} of experiment '{ledger.name}' begin with {run_id}; `ferfuse plan` lists their ids")
+        raise UserError(
+            f"{problem} of experiment '{ledger.name}' begin with {run_id}; give more of an id in {ledger.root}"
+        )
     return found[0]
 
 
@@ -45,7 +47,7 @@ def best_run(ledger: Ledger) -> Record:
     candidates = [record for record in ledger.records if is_main(ledger, record)]
     kept = [record for record in candidates if _is_model(record) and keeps_weights(ledger, record)]
     if not kept:
-        raise UserError(f"experiment '{ledger.name}' keeps no weights; run it here first: `ferfuse reproduce`")
+        raise UserError(f"experiment '{ledger.name}' keeps no weights; run it here first: `{again(ledger.experiment)}`")
     return max(kept, key=lambda record: _validation_rank(ledger, record))
 
 

@@ -141,7 +141,7 @@ assert not loaded, loaded
 def test_tables_are_printed_and_written(finished: Path) -> None:
     done = ferfuse("table", "2", folder=finished)
     assert done.stdout == (finished / "reports" / "demo" / "table2.md").read_text()
-    assert done.stdout.count("| ResNet18") == 5
+    assert sum(line.startswith("|") for line in done.stdout.splitlines()) == 2 + 5
     latex = ferfuse("table", "1", "--format", "latex", folder=finished)
     assert latex.stdout == (finished / "reports" / "demo" / "table1.tex").read_text()
 

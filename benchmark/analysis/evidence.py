@@ -15,7 +15,7 @@ from benchmark.analysis.missing import missing_runs
 from benchmark.analysis.paper import read_paper
 from benchmark.analysis.questions import questions_of
 from benchmark.config import Question, UserError
-from benchmark.ledger import Ledger, Record
+from benchmark.ledger import Ledger, Record, again
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -124,7 +124,7 @@ def read_evidence(ledger: Ledger) -> Evidence:
     wanted += [(method, group) for method in dict.fromkeys([*methods, *readings]) for group in groups]
     found = {seed for method, group, seed in records if (method, group) in wanted}
     seeds = sorted({*range(ledger.experiment["settings"]["seeds"]), *found})
-    refuse_missing_cells(records, wanted, seeds)
+    refuse_missing_cells(records, wanted, seeds, again(ledger.experiment))
     refuse_mixed_settings(ledger)
     outcomes = read_outcomes(ledger)
     return Evidence(
@@ -162,9 +162,9 @@ def by_cell(ledger: Ledger) -> dict[Cell, Record]:
 
 
 def refuse_missing_cells(
-    records: dict[Cell, Record], wanted: Sequence[tuple[str | None, Group]], seeds: Sequence[int]
+    records: dict[Cell, Record], wanted: Sequence[tuple[str | None, Group]], seeds: Sequence[int], command: str
 ) -> None:
-    """Raise `UserError` with the list of the cells, (method, backbones) and seed, that have no run."""
+    """Raise `UserError` with the cells, (method, backbones) and seed, that have no run, and the command that does."""
     missing: dict[tuple[str | None, tuple[int, ...]], list[Group]] = {}
     for method, group in wanted:
         lacking = tuple(seed for seed in seeds if (method, group, seed) not in records)
@@ -180,8 +180,7 @@ def refuse_missing_cells(
         for (method, lacking), found in missing.items()
     ]
     raise UserError(
-        f"{count} of {total} runs are missing and nothing is imputed; let `ferfuse reproduce` do them: "
-        + "; ".join(texts)
+        f"{count} of {total} runs are missing and nothing is imputed; `{command}` does them: {'; '.join(texts)}"
     )
 
 

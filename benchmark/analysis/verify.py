@@ -33,7 +33,7 @@ def verify_ledger(experiment: Path) -> tuple[int, list[str]]:
         faults.append(
             f"{len(unsealed)} of {len(records)} runs have no seal (written by an earlier version, or it was taken "
             f"off), such as {unsealed[0]}: a line above names those whose numbers are not their predictions'; "
-            "`ferfuse export` seals them"
+            f"`ferfuse export --experiment {ledger.name}` seals them"
         )
     return len(records), faults
 

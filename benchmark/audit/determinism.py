@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmark.config import UserError
-from benchmark.ledger import Ledger, Record, load_ledger
+from benchmark.ledger import Ledger, Record, again, existing_experiment, load_ledger
 from benchmark.plan import Run, stream
 from benchmark.training import environment, recall_micro_batch, train
 from benchmark.training.backbone import LostWeightsError, has_weights
@@ -64,7 +64,7 @@ def repeat_sample(runs: Sequence[Run], count: int, workspace: Workspace) -> list
     """
     runs = [run for run in runs if all(has_weights(workspace.experiment, parent) for parent in run.parents)]
     if not runs:
-        raise UserError("no finished run to repeat; let `ferfuse reproduce` run")
+        raise UserError(f"no finished run to repeat; `{again(existing_experiment(workspace.experiment))}` does some")
     set_up_torch(workspace.device)  # as in training, so that a repeated run is the same run
     ledger = load_ledger(workspace.experiment)
     records = {record.run_id: record for record in ledger.records}

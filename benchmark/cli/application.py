@@ -5,20 +5,27 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+from benchmark.cli.help import Application, GroupedCommands
 from benchmark.config import UserError
 from benchmark.ledger import storage_fault
 
 
 def application(name: str, purpose: str) -> typer.Typer:
     """Return an application without commands yet."""
-    return typer.Typer(
-        name=name, help=purpose, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False
+    return Application(
+        name=name,
+        cls=GroupedCommands,
+        help=purpose,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        add_completion=False,
     )
 
 
@@ -33,7 +40,9 @@ def _say_version(asked: bool) -> None:
 
 @app.callback()
 def _about(
-    _: Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print it.")] = False,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Is this fusion method's gain real? A reproducible benchmark and ablation suite."""
 
@@ -69,6 +78,7 @@ def _list_options(command: Any) -> set[str]:
 def main(commands: typer.Typer = app) -> None:
     """Run the command line; a user's fault is one line and exit status 2."""
     _give_a_home()
+    _silence_libraries()
     try:
         sys.exit(commands(args=spread_lists(sys.argv[1:], commands) or ["--help"], standalone_mode=False))
     except UserError as error:
@@ -93,6 +103,13 @@ def _give_a_home() -> None:
         Path.home()
     except RuntimeError:
         os.environ["HOME"] = tempfile.gettempdir()
+
+
+def _silence_libraries() -> None:
+    """Keep the warnings of libraries off the terminal, of worker processes too, unless the user asks for them."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        os.environ["PYTHONWARNINGS"] = "ignore"
 
 
 def _end(message: str, status: int) -> NoReturn:

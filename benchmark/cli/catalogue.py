@@ -3,30 +3,81 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from benchmark.cli.application import app
-from benchmark.cli.options import AsJson, Plugins
+from benchmark.cli.options import AsJson, Plugins, ResultsDir
+from benchmark.config import UserError, nearest, profile_names, profile_path
+from benchmark.ledger import finished_runs, read_experiment
+
+REGISTERED = ("methods", "backbones", "datasets")
 
 
 @app.command(name="list")
 def list_registered(
-    what: Annotated[str, typer.Argument(help="methods, backbones or datasets.")],
+    what: Annotated[str, typer.Argument(help="methods, backbones, datasets, profiles, experiments or columns.")],
     plugin: Plugins = None,
+    results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
 ) -> None:
     """List what can be named.
 
     Example: ferfuse list methods
     """
-    from benchmark.engine.catalogue import catalogue
+    others: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "profiles": _profiles,
+        "experiments": lambda: _experiments(results_dir),
+        "columns": _columns,
+    }
+    if what in REGISTERED:
+        from benchmark.engine.catalogue import catalogue
 
-    rows = catalogue(what, tuple(plugin or ()))
+        rows = catalogue(what, tuple(plugin or ()))
+    elif what in others:
+        rows = others[what]()
+    else:
+        raise UserError(f"cannot list '{what}'; {nearest(what, [*REGISTERED, *others])}")
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
-    width = max(len(row["name"]) for row in rows)
+    width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
         typer.echo("  ".join([f"{row['name']:<{width}}", *(str(v) for k, v in row.items() if k != "name" and v)]))
+
+
+def _profiles() -> list[dict[str, Any]]:
+    """Return the profiles that come with ferfuse, with the first sentence about each."""
+    rows = []
+    for name in profile_names():
+        lines = profile_path(name).read_text(encoding="utf-8").splitlines()
+        comment = "\n".join(line.removeprefix("#").strip() for line in lines if line.startswith("#"))
+        purpose = " ".join(comment.split("\n\n")[1].split())
+        rows.append({"name": name, "purpose": purpose.partition(". ")[0].rstrip(".") + "."})
+    return rows
+
+
+def _experiments(results_dir: Path) -> list[dict[str, Any]]:
+    """Return the experiments of a results folder, with what they are about and how many runs are finished."""
+    rows = []
+    for file in sorted([*results_dir.glob("*/experiment.json"), *results_dir.glob("*/*/experiment.json")]):
+        description = read_experiment(file.parent) or {}
+        rows.append(
+            {
+                "name": file.parent.relative_to(results_dir).as_posix(),
+                "data": description["dataset"]["title"],
+                "profile": f"profile {description['settings']['profile']}",
+                "finished": f"{len(finished_runs(file.parent))} finished",
+            }
+        )
+    return rows
+
+
+def _columns() -> list[dict[str, Any]]:
+    """Return the columns that `--columns` takes for Tables 1 and 2."""
+    from benchmark.reporting.accuracy import number_columns
+
+    return [{"name": column.key, "title": column.title} for column in number_columns()]

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.cli.application import app
+from benchmark.cli.application import app, application
 from benchmark.cli.options import Accept, AsJson, Assignments, DataDir, DataRoot
 from benchmark.config import DataSettings, UserError, load_config, parse_assignment
+from benchmark.reporting.wording import counted
 
 if TYPE_CHECKING:
     from benchmark.data.gate import Report
     from benchmark.data.manifest import Manifest
 
-data_app = typer.Typer(help="Data sets on disk.")
+data_app = application("data", "Check, import or draw data sets on disk.")
 app.add_typer(data_app, name="data")
 
 DatasetName = Annotated[str, typer.Option(help="See `ferfuse list datasets`; auto finds out.")]
@@ -183,6 +184,8 @@ def _page(found: dict[str, Any]) -> str:
     errors = sum(one["severity"] == "error" and not one["accepted"] for one in found["findings"])
     warnings = sum(one["severity"] == "warning" for one in found["findings"])
     lines.append(
-        f"{errors} errors, {warnings} warnings" if found["findings"] else "no findings: every image is readable"
+        f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
+        if found["findings"]
+        else "no findings: every image is readable"
     )
     return "\n".join(lines)

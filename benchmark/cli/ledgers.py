@@ -12,6 +12,7 @@ from benchmark.cli.application import app
 from benchmark.cli.options import DataRoot, Dataset, Experiment, Profile, ResultsDir, experiment_name
 from benchmark.config import UserError
 from benchmark.ledger import experiment_folder, load_ledger
+from benchmark.reporting.wording import counted
 
 
 @app.command()
@@ -35,7 +36,8 @@ def verify(
     for fault in faults:
         typer.echo(fault)
     took = time.perf_counter() - begun
-    typer.echo(f"{folder}: {runs} runs checked in {took:.1f} s, {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}")
+    amount = counted(len(faults), "fault") if faults else "no faults"
+    typer.echo(f"{folder}: {counted(runs, 'run')} checked in {took:.1f} s, {amount}")
     raise typer.Exit(int(bool(faults)))
 
 
@@ -55,7 +57,7 @@ def merge(
         raise UserError("name two ledgers or more")
     folders = [Path(text) if (Path(text) / "experiment.json").is_file() else results_dir / text for text in experiments]
     target = merge_ledgers([load_ledger(folder) for folder in folders], results_dir, name)
-    typer.echo(f"wrote {target}: {len(load_ledger(target).records)} runs")
+    typer.echo(f"wrote {target}: {counted(len(load_ledger(target).records), 'run')}")
 
 
 @app.command()
@@ -82,7 +84,9 @@ def export(
     folder = experiment_folder(results_dir, source)
     _, faults = verify_ledger(folder)
     if broken := [fault for fault in faults if "have no seal" not in fault]:
-        raise UserError(f"{broken[0]}; `ferfuse verify` lists all {len(broken)}; nothing is published")
+        raise UserError(
+            f"{broken[0]}; `ferfuse verify --experiment {source}` lists all {len(broken)}; nothing is published"
+        )
     ledger = load_ledger(folder)
     target = publish(ledger, results_dir, packed, title, unnamed=ledger.experiment["dataset"]["name"] in LABELS_STAY)
     size = sum(path.stat().st_size for path in target.iterdir())

@@ -103,7 +103,7 @@ def show_table(table: Table, table_format: str | None = None) -> None:
 
         from benchmark.reporting.terminal import print_table
 
-        print_table(table, Console())
+        print_table(table, Console(highlight=False))
         return
     from benchmark.reporting.formats import render
 

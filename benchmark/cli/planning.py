@@ -28,11 +28,13 @@ from benchmark.cli.options import (
     ResultsDir,
     Seeds,
     asked_questions,
+    columns,
     experiment_name,
     overrides,
 )
 from benchmark.config import Settings, load_config
 from benchmark.ledger import finished_runs, load_ledger
+from benchmark.reporting.wording import counted
 
 if TYPE_CHECKING:
     from benchmark.engine.experiment import Request
@@ -61,10 +63,11 @@ def plan(
     data_dir: DataDir = Path("data"),
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     workers: Annotated[int, typer.Option(help="Processes side by side; 0 chooses.")] = 0,
+    every: Annotated[bool, typer.Option("--all", help="A line for every run, with its id.")] = False,
     estimate: Annotated[bool, typer.Option(help="Calibrate for some seconds and tell time and memory.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """List the runs that `reproduce` would do, which are finished, and what time and memory the others will take.
+    """Tell what `reproduce` would run, how much is finished, and what time and memory the rest takes.
 
     Example: ferfuse plan --profile paper --data-root /data/RAF-DB/basic --dataset raf-db
     """
@@ -81,15 +84,18 @@ def plan(
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
-    for row in found["runs"]:
-        what = row["method"] or "backbone"
-        done = "finished" if row["finished"] else "to do"
-        typer.echo(f"{row['run_id']}  seed {row['seed']}  {what:<32} {'+'.join(row['backbones']):<24} {done}")
+    if every:
+        for row in found["runs"]:
+            what = row["method"] or "backbone"
+            done = "finished" if row["finished"] else "to do"
+            typer.echo(f"{row['run_id']}  seed {row['seed']}  {what:<32} {'+'.join(row['backbones']):<24} {done}")
+    else:
+        typer.echo(columns(_by_method(found["runs"])))
     left = sum(not row["finished"] for row in found["runs"])
-    typer.echo(f"{len(found['runs'])} runs: {len(found['runs']) - left} finished, {left} to do")
+    typer.echo(f"{counted(len(found['runs']), 'run')}: {len(found['runs']) - left} finished, {left} to do")
     typer.echo(_chances(settings, found["looks"]))
     if expected := found["estimate"]:
-        team = f"{expected['workers']} worker{'s' if expected['workers'] > 1 else ''}"
+        team = counted(expected["workers"], "worker")
         typer.echo(
             f"about {_duration(expected['seconds'])}, {expected['memory'] / 1e9:.1f} GB of memory and "
             f"{expected['disk'] / 1e9:.1f} GB of disk with {team} on {expected['device']}, an estimate: "
@@ -101,13 +107,29 @@ def plan(
             typer.echo(_savings(settings, expected["half"]))
 
 
+def _by_method(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a line for the networks alone and for every method: runs, how many are to do, on what."""
+    rows = []
+    for method in dict.fromkeys(run["method"] for run in runs):
+        own = [run for run in runs if run["method"] == method]
+        groups = dict.fromkeys("+".join(run["backbones"]) for run in own)
+        on = counted(len(groups), "network" if method is None else "group")
+        seeds = counted(len({run["seed"] for run in own}), "seed")
+        left = sum(not run["finished"] for run in own)
+        rows.append({"method": method or "networks alone", "on": f"{on}, {seeds}", "runs": len(own), "to do": left})
+    return rows
+
+
 def _chances(settings: Settings, rows: list[dict[str, Any]]) -> str:
     """Say which gains the planned seeds would show, were noise as it often is."""
     here = [row for row in rows if row["on"] == "this test set"]
     chances = "; ".join(f"{row['seeds']} seeds {100 * row['+1']:.0f} % and {100 * row['+2']:.0f} %" for row in here)
     planned = settings.statistics.looks or [settings.seeds]
+    seeds = f"verdicts at {', '.join(map(str, planned))} seed{'s' * (planned != [1])} (statistics.looks)"
+    if not chances:
+        return f"{seeds}: too few to show a gain"
     return (
-        f"verdicts at {', '.join(map(str, planned))} seeds (statistics.looks); chance to show gains of 1 and 2 points "
+        f"{seeds}; chance to show gains of 1 and 2 points "
         f"where differences scatter by 1 point over seeds, on this test set: {chances}"
     )
 

@@ -28,7 +28,7 @@ from benchmark.cli.options import (
     experiment_name,
     show_table,
 )
-from benchmark.ledger import experiment_folder, load_ledger, write_json
+from benchmark.ledger import again, experiment_folder, load_ledger, write_json
 
 
 @app.command()
@@ -40,21 +40,26 @@ def table(
     experiment: Experiment = None,
     table_format: TableFormat = None,
     column_list: ColumnList = None,
+    layout: Annotated[
+        str | None, typer.Option(help="Of Table 2: pairs, with a column for each, or long, a line for each.")
+    ] = None,
     results_dir: ResultsDir = Path("results"),
     reports_dir: ReportsDir = Path("reports"),
 ) -> None:
     """Print a table from the ledger: as the terminal has room for it, as Markdown where the output is no terminal.
 
-    Tables 1 and 2 have the columns accuracy, interval, n, paper, verdict, parameters, macs and milliseconds; CSV and
-    JSON hold the unrounded numbers. Verdicts are those of the report, where it is of this very ledger.
+    Table 1 and the long Table 2 have the columns accuracy, interval, n, paper, verdict, parameters, macs and
+    milliseconds. CSV, JSON and --columns are about the long one; CSV and JSON hold the unrounded numbers. Verdicts are
+    those of the report, where it is of this very ledger.
 
     Example: ferfuse table 2 --experiment demo --columns accuracy,n,milliseconds --format latex
     """
-    from benchmark.reporting.report import current_verdicts, make_table
+    from benchmark.reporting.report import MACHINES, current_verdicts, make_table
 
     folder = experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root))
     ledger = load_ledger(folder)
-    made = make_table(number, ledger, current_verdicts(ledger, reports_dir))
+    usual = "long" if column_list or table_format in MACHINES else "pairs"
+    made = make_table(number, ledger, current_verdicts(ledger, reports_dir), layout or usual)
     show_table(chosen(made, column_list), table_format)
 
 
@@ -188,7 +193,8 @@ def audit(
     ledger = load_ledger(request.folder)
     audited = {run.method for run in finished}
     if missing := [method for method in ledger.experiment["main"]["methods"] if method not in audited]:
-        typer.echo(f"not audited: {', '.join(missing)}; `ferfuse reproduce` has to finish runs of them first", err=True)
+        way = again(ledger.experiment)
+        typer.echo(f"not audited: {', '.join(missing)}; `{way}` has to finish runs of them first", err=True)
     refresh_verdicts(ledger, reports_dir)
     write_tables(ledger, reports_dir)
     rows = summarise(findings)

@@ -36,14 +36,14 @@ from benchmark.cli.options import (
     show_table,
 )
 from benchmark.config import UserError, load_config, nearest
-from benchmark.ledger import experiment_folder, load_ledger, run_folder
+from benchmark.ledger import again, existing_experiment, experiment_folder, load_ledger, run_folder
+from benchmark.reporting.wording import counted
 from benchmark.tuned import read_searches, read_tuned, select
 
 if TYPE_CHECKING:
     from benchmark.engine.outcomes import Failure, Summary
 
 ENGINES = ("local", "ray")
-SHOWN = 40  # unfinished runs that `status` lists; --json has them all
 
 
 @app.command()
@@ -149,16 +149,18 @@ def status(
     dataset: Dataset = None,
     data_root: DataRoot = None,
     experiment: Experiment = None,
+    every: Annotated[bool, typer.Option("--all", help="A line for every run that is not done.")] = False,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """Tell which runs of an experiment are done, running, failed or waiting, and why each would run again.
+    """Tell how many runs are done, running, failed or waiting, and why.
 
     Example: ferfuse status --experiment demo
     """
     from benchmark.engine.overview import summary
 
-    found = summary(experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root)))
+    folder = experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root))
+    found = summary(folder)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
@@ -168,13 +170,29 @@ def status(
     )
     for version in found["versions"]:
         typer.echo(
-            f"{version['name']}: version {version['present']} of its plug-in; {version['runs']} runs of earlier ones "
-            f"({', '.join(version['earlier'])}) are kept aside"
+            f"{version['name']}: version {version['present']} of its plug-in; {counted(version['runs'], 'run')} of "
+            f"earlier ones ({', '.join(version['earlier'])}) kept aside"
         )
-    for run in found["runs"][:SHOWN]:
-        typer.echo(f"{run['state']:<8} {run['label']}: {run['why']}")
-    if len(found["runs"]) > SHOWN:
-        typer.echo(f"... and {len(found['runs']) - SHOWN} more; --json lists them all")
+    for line in _lines(found["runs"], every=every):
+        typer.echo(line)
+    if found["runs"] and not every:
+        name = existing_experiment(folder)["experiment"]
+        typer.echo(f"`ferfuse status --experiment {name} --all` has a line for each.")
+
+
+def _lines(runs: list[dict[str, str]], *, every: bool) -> list[str]:
+    """Return a line for every run, or for every state with its first run, for each reason where runs failed."""
+    if every:
+        return [f"{run['state']:<8} {run['label']}: {run['why']}" for run in runs]
+    alike: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for run in runs:
+        reason = run["why"].partition(" (")[0] if run["state"] == "failed" else ""
+        alike.setdefault((run["state"], reason), []).append(run)
+    return [
+        f"{state:<8} {counted(len(some), 'run')}{', first' if len(some) > 1 else ':'} {some[0]['label']}: "
+        f"{some[0]['why']}"
+        for (state, _), some in alike.items()
+    ]
 
 
 @app.command()
@@ -201,6 +219,7 @@ def drop(
 
 def _tell_failures(summary: Summary, experiment: Path) -> None:
     """Name the methods and networks whose runs failed, with the first of them, and say what to do."""
+    name = existing_experiment(experiment)["experiment"]
     alike: dict[tuple[str | None, str], list[Failure]] = {}
     for failure in summary.failures:
         alike.setdefault((failure.run.method, failure.reason), []).append(failure)
@@ -209,11 +228,14 @@ def _tell_failures(summary: Summary, experiment: Path) -> None:
         typer.echo(f"failed: {failures[0].run.label}{more}: {reason}", err=True)
         note = run_folder(experiment, failures[0].run.run_id) / "failure.json"
         if method and note.is_file():
-            typer.echo(f"  traceback: {note}; `ferfuse drop {method}` leaves it out", err=True)
+            typer.echo(
+                f"  traceback: {note}; `ferfuse drop {shlex.quote(method)} --experiment {name}` leaves it out", err=True
+            )
     if summary.failed_before:
         typer.echo(
-            f"{summary.failed_before} runs failed before and were left alone: `ferfuse status` says why, "
-            "--retry-failed does them again",
+            f"{counted(summary.failed_before, 'run')} failed before and not tried again: "
+            f"`ferfuse status --experiment {name}` says why, "
+            f"`{again(existing_experiment(experiment), '--retry-failed')}` tries again",
             err=True,
         )
 
@@ -226,24 +248,23 @@ def _print_tuning(source: Path, folder: Path, reports_dir: Path) -> None:
     if default.of_kind("fusion"):
         typer.echo(write_tuning_table(default, tuned, read_searches(source), reports_dir))
     else:
-        typer.echo(
-            f"`ferfuse reproduce --experiment {source.name}` first: then default and tuned settings are compared."
-        )
+        typer.echo(f"`{again(default.experiment)}` first: then default and tuned settings are compared.")
 
 
 def _print_report(folder: Path, reports_dir: Path) -> None:
-    """Write the verdicts and the tables, show Tables 1 and 2 and the answer."""
+    """Write the verdicts and the tables, show the answer and Tables 1 and 2."""
     from benchmark.reporting.report import current_verdicts, make_table, refresh_verdicts, write_tables
 
     ledger = load_ledger(folder)
     answer = refresh_verdicts(ledger, reports_dir)
     paths = write_tables(ledger, reports_dir)
     found = current_verdicts(ledger, reports_dir)
+    typer.echo(f"{answer}\n")
     for number in (1, 2):
-        show_table(make_table(number, ledger, found))
+        show_table(make_table(number, ledger, found, "pairs"))
         typer.echo()
-    typer.echo(answer)
     typer.echo(
-        f"Tables are in {paths[0].parent}, the ledger in {folder}; `ferfuse report` adds figures and a page, "
-        "`mlflow ui` shows the runs."
+        f"Tables are in {paths[0].parent}, the ledger in {folder}; "
+        f"`ferfuse report --experiment {ledger.name}` adds figures and a page, "
+        f"`ferfuse ui --experiment {ledger.name}` opens the results in MLflow."
     )

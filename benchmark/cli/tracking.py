@@ -67,6 +67,35 @@ def track(
 
 
 @app.command()
+def ui(
+    profile: Profile = "demo",
+    dataset: Dataset = None,
+    data_root: DataRoot = None,
+    experiment: Experiment = None,
+    port: Annotated[int, typer.Option(help="Where the pages are served, on this machine alone.")] = 5000,
+    browse: Annotated[bool, typer.Option("--open/--no-open", help="Open the results in a browser.")] = True,
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow's store; MLFLOW_TRACKING_URI or mlflow.db.")] = None,
+    results_dir: ResultsDir = Path("results"),
+) -> None:
+    """Serve MLflow's pages and open the results of an experiment in them; Ctrl-C ends it.
+
+    Example: ferfuse ui --experiment demo
+    """
+    from benchmark.tracking.serving import serve
+    from benchmark.tracking.sync import results_address, use_store
+
+    name = experiment or experiment_name(profile, dataset, data_root)
+    folder = experiment_folder(results_dir, name)
+    store = use_store(tracking_uri)
+    place = results_address(folder) if (folder / "experiment.json").is_file() else None
+    if place is None:
+        typer.echo(
+            f"MLflow holds no run of '{name}'; `ferfuse track --sync --experiment {name}` writes those finished."
+        )
+    raise typer.Exit(serve(store, port, place or "", browse=browse, say=typer.echo))
+
+
+@app.command()
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
     profile: Profile = "demo",

@@ -25,6 +25,7 @@ from benchmark.cli.options import (
     overrides,
 )
 from benchmark.config import UserError, load_config
+from benchmark.ledger import again, existing_experiment
 
 
 @app.command()
@@ -33,8 +34,12 @@ def tune(
     dataset: Dataset = None,
     data_root: DataRoot = None,
     experiment: Experiment = None,
-    method: Annotated[list[str] | None, typer.Option("--method", help="Methods, separated by blanks.")] = None,
-    backbone: Annotated[list[str] | None, typer.Option("--backbone", help="Backbones, separated by blanks.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--methods", "--method", help="Methods, separated by blanks.")
+    ] = None,
+    backbone: Annotated[
+        list[str] | None, typer.Option("--backbones", "--backbone", help="Backbones, separated by blanks.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every frozen method of the experiment.")] = False,
     trials: Annotated[int, typer.Option(min=1, help="Trials of each study.")] = 20,
     studies: Annotated[int, typer.Option(min=1, help="Studies of each method, each with its own seed.")] = 2,
@@ -54,7 +59,7 @@ def tune(
 
     Backbones that are not trained yet are trained first. `ferfuse reproduce --tuned` uses what is chosen.
 
-    Example: ferfuse tune --method early attention-fusion --trials 20 --studies 2
+    Example: ferfuse tune --methods early attention-fusion --trials 20 --studies 2
     """
     from benchmark.engine.experiment import Request
     from benchmark.engine.local import worker_devices
@@ -70,7 +75,7 @@ def tune(
     prepared = prepare_search(request, tuple(method or ()), studies, every=every)
     names = [*prepared.methods, *(backbone or ())]
     if not names:
-        raise UserError("nothing to tune; name it by --method or --backbone, or give --all")
+        raise UserError("nothing to tune; name it by --methods or --backbones, or give --all")
     targets, without = targets_of(prepared.runs, names)
     for left_out in without:
         typer.echo(f"{left_out} has nothing to tune", err=True)
@@ -84,7 +89,8 @@ def tune(
     rows = [_row(found) for found in results]
     typer.echo(json.dumps(rows, indent=1) if as_json else columns(rows))
     if not as_json:
-        typer.echo(f"Chosen on validation, in {request.folder / 'tuned'}; `ferfuse reproduce --tuned` uses it.")
+        way = again(existing_experiment(request.folder), "--tuned")
+        typer.echo(f"Chosen on validation, in {request.folder / 'tuned'}; `{way}` uses it.")
         typer.echo(f"Pictures are in {reports_dir / name / 'tuning'}; every trial is in {request.folder / 'tuning'}.")
 
 

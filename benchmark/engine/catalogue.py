@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.config import UserError, nearest
 from benchmark.data.formats import all_formats
 from benchmark.plugins import load_plugins
 
@@ -26,6 +25,5 @@ def catalogue(what: str, plugins: Sequence[Path] = ()) -> list[dict[str, Any]]:
             {"name": m.name, "title": m.title, "reference": m.reference, "end_to_end": m.end_to_end}
             for m in FUSION_METHODS
         ]
-    if what == "backbones":
-        return [{"name": b.name, "title": b.title, "reference": b.reference} for b in BACKBONES]
-    raise UserError(f"cannot list '{what}'; {nearest(what, ['methods', 'backbones', 'datasets'])}")
+    assert what == "backbones"
+    return [{"name": b.name, "title": b.title, "reference": b.reference} for b in BACKBONES]

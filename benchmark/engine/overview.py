@@ -11,6 +11,7 @@ from benchmark.config import UserError
 from benchmark.engine.claims import held_runs
 from benchmark.ledger import (
     Ledger,
+    again,
     artifact_folder,
     existing_experiment,
     failed_runs,
@@ -149,12 +150,15 @@ def _reason(failure: dict[str, Any]) -> str:
 def _read_plan(experiment: Path) -> list[dict[str, Any]]:
     path = experiment / PLAN
     if not path.is_file():
-        raise UserError(f"{experiment} holds no plan; let `ferfuse reproduce` run")
+        raise UserError(f"{experiment} holds no plan; `{again(existing_experiment(experiment))}` makes one")
     try:
         runs: list[dict[str, Any]] = read_json(path)["runs"]
         whole = all(row.keys() >= PLANNED for row in runs)
     except (KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
-        raise UserError(f"{path} is damaged (runs without label or parents); delete it, `ferfuse reproduce` makes it")
+        raise UserError(
+            f"{path} is damaged (runs without label or parents); delete it, and "
+            f"`{again(existing_experiment(experiment))}` makes it"
+        )
     return runs

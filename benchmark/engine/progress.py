@@ -80,7 +80,8 @@ class TerminalProgress:
             self._tell(run, outcome.reason)
         elif not self.console.is_terminal and self._line_is_due():
             accuracy = 100 * outcome.metrics["validation_selected"]["accuracy"]
-            self._say(f"{self.ended_runs}/{self.count} runs, {left}; last: {run.label}, {accuracy:.1f} %")
+            rest = f", {left}" if left else ""
+            self._say(f"{self.ended_runs}/{self.count} runs{rest}; last: {run.label}, {accuracy:.1f} %")
         if self.mirror is not None and (fault := self.mirror.fault()):
             self._say(fault)
 

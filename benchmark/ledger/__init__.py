@@ -4,6 +4,7 @@ from benchmark.ledger.files import as_json, commit_file, storage_fault, whole_fi
 from benchmark.ledger.format import (
     METRICS,
     Record,
+    again,
     artifact_folder,
     ask_again,
     existing_experiment,
@@ -29,6 +30,7 @@ __all__ = [
     "SELECTIONS",
     "Ledger",
     "Record",
+    "again",
     "artifact_folder",
     "as_json",
     "ask_again",

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -272,6 +272,12 @@ def read_experiment(experiment: Path) -> dict[str, Any] | None:
     return description
 
 
+def again(description: Mapping[str, Any], *more: str) -> str:
+    """Return the command that goes on with an experiment, with more options: as it was typed, where that is kept."""
+    kept = description.get("command") or f"ferfuse reproduce --experiment {description.get('experiment', 'NAME')}"
+    return " ".join([str(kept), *more])
+
+
 def existing_experiment(experiment: Path) -> dict[str, Any]:
     """Read `experiment.json`.
 
@@ -280,7 +286,7 @@ def existing_experiment(experiment: Path) -> dict[str, Any]:
     """
     description = read_experiment(experiment)
     if description is None:
-        raise UserError(f"no experiment at {experiment}; run `ferfuse reproduce` first, or give --experiment NAME")
+        raise UserError(f"no experiment at {experiment}; `ferfuse list experiments` has the names of those there are")
     try:
         ExperimentFile.model_validate(description)
     except ValidationError as error:

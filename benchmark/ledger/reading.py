@@ -12,6 +12,7 @@ from benchmark.config import UserError, base_name
 from benchmark.ledger.files import read_json, read_rows
 from benchmark.ledger.format import (
     Record,
+    again,
     existing_experiment,
     history_digest,
     is_present,
@@ -240,7 +241,7 @@ def load_ledger(experiment: Path) -> Ledger:
     description = existing_experiment(experiment)
     records = sorted(read_records(experiment), key=lambda r: (r.kind, r.method or "", r.backbones, r.seed))
     if not records:
-        raise UserError(f"experiment {experiment} holds no finished run yet; let `ferfuse reproduce` run")
+        raise UserError(f"experiment {experiment} holds no finished run yet; `{again(description)}` does them")
     parts: dict[bool, list[Record]] = {True: [], False: []}
     for record in records:
         parts[is_present(record, description)].append(record)

@@ -29,7 +29,7 @@ from benchmark.reporting.tables import (
     number_cell,
     spread_cell,
 )
-from benchmark.reporting.wording import missing_text
+from benchmark.reporting.wording import counted, missing_text
 from benchmark.statistics.overlap import stretch
 
 SPREAD_NOTE = "± is the sample standard deviation over n seeds (ddof = 1), not an interval."
@@ -60,7 +60,8 @@ class Row:
         backbones: names of the networks.
         group: title of the method, or None in a table of backbones.
         names: titles of the backbones.
-        accuracies: on test, in percent, by seed.
+        seeds: those that were run.
+        accuracies: on test, in percent, of each seed.
         milliseconds: for one image, by seed, of the runs that were timed.
         parameters, macs: of the whole network, and multiply-adds for one image.
         printed: the paper's number as it prints it, None where it has none.
@@ -71,6 +72,7 @@ class Row:
     backbones: tuple[str, ...]
     group: str | None
     names: tuple[str, ...]
+    seeds: list[int]
     accuracies: list[float]
     milliseconds: list[float]
     parameters: int
@@ -155,8 +157,6 @@ def fusion_rows(ledger: Ledger) -> list[Row]:
 
 def title_line(what: str, ledger: Ledger, rows: Sequence[Row]) -> str:
     """Return the line that names content, data, profile, seeds and selection."""
-    counts = sorted({row.n for row in rows})
-    seeds = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "0"
     images = sum(ledger.experiment["dataset"]["images"]["test"])
     share = test_share(ledger)
     tested = (
@@ -164,9 +164,15 @@ def title_line(what: str, ledger: Ledger, rows: Sequence[Row]) -> str:
     )
     return (
         f"{what}: test accuracy on {data_name(ledger)} ({tested}), profile "
-        f"{ledger.experiment['settings']['profile']}, {seeds} seed{'s' if seeds != '1' else ''}, "
+        f"{ledger.experiment['settings']['profile']}, {seeds_text(rows)}, "
         f"epoch selected on validation{', as are the settings (tuned)' if is_tuned(ledger) else ''}"
     )
+
+
+def seeds_text(rows: Sequence[Row]) -> str:
+    """Return how many seeds the lines have, such as "3 to 5 seeds"."""
+    counts = sorted({row.n for row in rows}) or [0]
+    return counted(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
 
 
 def data_name(ledger: Ledger) -> str:
@@ -182,6 +188,7 @@ def _row(records: Sequence[Record], printed: str | None, batch_dependent: bool =
         backbones=tuple(first.backbones),
         group=first.titles["method"],
         names=tuple(first.titles["backbones"]),
+        seeds=[record.seed for record in records],
         accuracies=[100 * record.metrics[SELECTION]["accuracy"] for record in records],
         milliseconds=[r.milliseconds for r in records if r.milliseconds is not None],
         parameters=first.parameters,
@@ -224,9 +231,9 @@ def _interval_cell(percent: Sequence[float], test_share: float) -> Cell:
 
 
 def _notes(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
-    notes = [SPREAD_NOTE]
+    notes = []
     if any(row.n > 1 for row in rows):
-        notes.append(PARTS_INTERVAL_NOTE if test_share(ledger) else INTERVAL_NOTE)
+        notes += [SPREAD_NOTE, PARTS_INTERVAL_NOTE if test_share(ledger) else INTERVAL_NOTE]
     if any(row.milliseconds for row in rows):
         notes.append(TIME_NOTE.format(", ".join(sorted({record.device for record in ledger.records}))))
     if not is_comparable(ledger) and any(row.printed for row in rows):
@@ -260,7 +267,8 @@ def method_notes(ledger: Ledger) -> list[str]:
     """Say which methods lack runs, and which version of a plug-in is shown where there are others."""
     methods = ledger.experiment["main"]["methods"]
     missing = missing_runs(ledger, methods)
-    notes = [f"Left out of every comparison: {missing_text(missing)}; 'ferfuse status' says why."] if missing else []
+    why = f"'ferfuse status --experiment {ledger.name}' says why"
+    notes = [f"Left out of every comparison: {missing_text(missing)}; {why}."] if missing else []
     plugins = ledger.experiment.get("plugins", {})
     for name in dict.fromkeys(map(base_name, methods)):
         if earlier := ledger.earlier_versions(name):

@@ -8,8 +8,9 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.config import UserError, nearest
 from benchmark.reporting.tables import Cell, Column, Table, Value
@@ -56,7 +57,10 @@ GREEK = (
     "phi chi psi omega"
 )
 SPECIAL_IN_MARKDOWN = "\\`*_|<>&$[]~"
+SPANNED = r"\multicolumn{2}{c}{%s}"
 ROWS_ON_A_PAGE = 42
+TEXT_WIDTH, NAME_ROOM = 345, 80  # points: the text of LNCS, the narrowest, and what names get of it at least
+LETTER, DIGIT, BOLD, BETWEEN = 4.1, 4.3, 5, 21  # points at 8 pt; the last: signs and spaces of a mean ± deviation
 
 
 def render(table: Table, table_format: str) -> str:
@@ -80,28 +84,36 @@ def to_markdown(table: Table) -> str:
     """Return a table in Markdown: title, rows, notes."""
     from tabulate import tabulate  # CSV and JSON do without
 
+    def grid(part: Table) -> str:
+        body = [
+            [_in_markdown(cell, column.kind == "name") for cell, column in zip(row, part.columns, strict=True)]
+            for row in part.rows
+        ]
+        aligned = ["right" if column.kind == "number" else "left" for column in part.columns]
+        header = [escape_markdown(title) for title in part.header]
+        return tabulate(body, headers=header, tablefmt="pipe", disable_numparse=True, colalign=aligned)
+
     shown = table.without_empty_columns()
-    body = [
-        [_in_markdown(cell, column.kind == "name") for cell, column in zip(row, shown.columns, strict=True)]
-        for row in shown.rows
-    ]
-    aligned = ["right" if column.kind == "number" else "left" for column in shown.columns]
-    grid = tabulate(body, headers=shown.header, tablefmt="pipe", disable_numparse=True, colalign=aligned)
     notes = "\n".join(f"- {escape_markdown(note)}" for note in shown.notes)
-    return f"**Table {table.number}. {escape_markdown(table.title)}**\n\n{grid}\n\n{notes}\n"
+    head = [f"**Table {table.number}. {escape_markdown(table.title)}**", escape_markdown(table.verdict)]
+    return "\n\n".join(filter(None, [*head, *map(grid, shown.blocks()), notes])) + "\n"
 
 
 def to_latex(table: Table) -> str:
-    """Return a table in LaTeX, for a document that loads booktabs, multirow and graphicx.
+    """Return a table in LaTeX, for a document that loads booktabs, multirow and graphicx, or booktabs and siunitx.
 
-    What is wider than the text is scaled down to it. What is longer than a page goes on in a second table of the
-    same number, cut between groups.
+    One with `across` is 8 pt high and fits a text 122 mm wide. Of the others, what is wider than the text is scaled
+    down to it, and what is longer than a page goes on in a second table of the same number, cut between groups.
     """
     shown = table.without_empty_columns()
+    label = "tab:" + re.sub("[^A-Za-z0-9]+", "-", f"ferfuse-{table.experiment}-{table.number}")
+    if table.across:
+        text = latex_environment().get_template("by-pair.tex")
+        return text.render(table=shown, label=label, blocks=_latex_blocks(shown))
+    headings = list(map(_heading, shown.columns, shown.header_lines()))
+    pages = _pages(shown)
     return (
-        latex_environment()
-        .get_template("table.tex")
-        .render(table=shown, pages=_pages(shown), headings=list(map(_heading, shown.columns, shown.header_lines())))
+        latex_environment().get_template("table.tex").render(table=shown, label=label, pages=pages, headings=headings)
     )
 
 
@@ -145,6 +157,7 @@ def to_json(table: Table) -> str:
     found = {
         "table": table.number,
         "title": table.title,
+        "verdict": table.verdict,
         "notes": table.notes,
         "columns": [{"key": c.key, "title": c.title, "fields": c.fields} for c in table.columns],
         "rows": _values(table),
@@ -182,6 +195,57 @@ def _in_latex(cell: Cell) -> str:
     text = MINUS.sub("$-$", escape_latex(cell.text))
     text = f"{{}}{text}" if text.startswith("[") else text  # the \\ before would take it as its option
     return " ".join(filter(None, [rf"\textbf{{{text}}}" if cell.is_best else text, *map(escape_latex, cell.marks)]))
+
+
+def _latex_blocks(table: Table) -> list[dict[str, Any]]:
+    """Return the tabulars of means ± deviations, as many columns in each as leave room for the names."""
+    for across in range(table.across or 1, 0, -1):
+        blocks = replace(table, across=across).blocks()
+        if all(_name_room(block) >= NAME_ROOM for block in blocks):
+            break
+    return [_latex_block(block) for block in blocks]
+
+
+def _name_room(table: Table) -> float:
+    """Return what the numbers leave to the names, in points."""
+    digit = BOLD if any(cell.is_best for row in table.rows for cell in row) else DIGIT
+    used = sum(BETWEEN + digit * (sum(_before(table, place)) + 4) for place in range(1, len(table.columns)))
+    return TEXT_WIDTH - used
+
+
+def _before(table: Table, place: int) -> list[int]:
+    """Return how many digits the means of a column and their deviations have before the point."""
+    texts = [row[place].text.partition(" ± ") for row in table.rows]
+    return [max(len(text[part].partition(".")[0]) or 1 for text in texts) for part in (0, 2)]
+
+
+def _latex_block(table: Table) -> dict[str, Any]:
+    """Return what stands in a tabular of means ± deviations: its column types, and its lines of cells.
+
+    A mean and its deviation are two columns that siunitx aligns; one without the other spans both.
+    """
+    room, longest = _name_room(table), LETTER * max(len(row[0].shown) for row in table.rows)
+    types = ["l" if longest <= room else rf">{{\raggedright\arraybackslash}}p{{{room:.0f}pt}}"]
+    for place in range(1, len(table.columns)):
+        mean, deviation = _before(table, place)
+        types.append(rf"S[table-format={mean}.2]@{{\,$\pm$\,}}S[table-format={deviation}.2]")
+    heads = [SPANNED % rf"\shortstack{{{_over_lines(column.title)}}}" for column in table.columns[1:]]
+    return {
+        "columns": "".join(types),
+        "headings": [escape_latex(table.header[0]), *heads],
+        "rows": [[_in_latex(row[0]), *map(_latex_number, row[1:])] for row in table.rows],
+    }
+
+
+def _latex_number(cell: Cell) -> str:
+    bold = r"\bfseries " * cell.is_best
+    mean, _, deviation = cell.text.partition(" ± ")
+    return f"{bold}{mean} & {bold}{deviation}" if deviation else SPANNED % (bold + mean)
+
+
+def _over_lines(title: str) -> str:
+    """Return the networks of a pair one below the other."""
+    return r" \\ ".join(map(escape_latex, re.split(r"(?<= \+) ", title)))
 
 
 def _heading(column: Column, lines: list[str]) -> str:

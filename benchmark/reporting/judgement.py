@@ -8,7 +8,7 @@ from benchmark.reporting.tables import Cell, Table, name_cell
 from benchmark.reporting.wording import Values, counted, listed, title_of
 
 FAMILY_OF = {1: "backbones", 2: "per_pair"}
-UNTESTED = "Nothing is tested here yet: 'ferfuse report' tells which differences are real."
+UNTESTED = "Nothing is tested here yet: 'ferfuse report --experiment {}' tells which differences are real."
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def with_verdicts(table: Table, found: Values | None) -> Table:
         found: what `significance.json` holds of the same ledger; None leaves the table as it is, and says so.
     """
     if found is None:
-        return replace(table, notes=[*table.notes, UNTESTED])
+        return replace(table, notes=[*table.notes, UNTESTED.format(table.experiment)])
     number = int(table.number)
     family, printed = _family(found, FAMILY_OF[number]), _printed_verdicts(found, number)
     place = {column.key: index for index, column in enumerate(table.columns)}
@@ -58,7 +58,9 @@ def with_verdicts(table: Table, found: Values | None) -> Table:
         judged[place["accuracy"]] = _with_standing(row[place["accuracy"]], standing)
         judged[place["verdict"]] = _printed_cell(printed.get((name, frozenset(networks))))
         rows.append(judged)
-    return replace(table, rows=rows, notes=[*table.notes, *_notes(found, family, number)])
+    is_tested = number == 2 and family.comparisons and found["looks"]["current"] > 1
+    verdict = _overall(found) if is_tested and len(found["pairs"]) > 1 else ""
+    return replace(table, rows=rows, notes=[*table.notes, *_notes(found, family, number)], verdict=verdict)
 
 
 def _family(found: Values, name: str) -> Family:
@@ -90,6 +92,8 @@ def _printed_cell(verdict: str | None) -> Cell:
 def _notes(found: Values, family: Family, number: int) -> list[str]:
     if family.comparisons == 0:
         return []
+    if found["looks"]["current"] == 1:
+        return ["One seed shows no spread: no difference is tested."]
     test = (
         f"paired t tests over {counted(found['looks']['current'], 'seed')}, Holm over "
         f"{counted(family.comparisons, 'comparison')} at level {found['looks']['alpha']:g}"
@@ -100,8 +104,6 @@ def _notes(found: Values, family: Family, number: int) -> list[str]:
         if any(len(top) == 1 for top in family.tops.values())
         else f"None is significantly above {beside}: {test}."
     ]
-    if number == 2 and len(found["pairs"]) > 1:
-        notes.append(_overall(found))
     if any(row["table"] == number and row["verdict"] != "other data" for row in found["printed"]):
         notes.append("The verdict is on the paper's value: whether one more run of ours could print it.")
     return notes

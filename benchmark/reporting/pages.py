@@ -77,7 +77,10 @@ def verdict_tables(found: Values) -> dict[str, Table]:
         "single-models": _single_models_table,
     }
     tables = {name: table for name, write in writers.items() if (table := write(found)) is not None}
-    return {name: replace(table, number=f"S{place}") for place, (name, table) in enumerate(tables.items(), start=1)}
+    return {
+        name: replace(table, number=f"S{place}", experiment=found["experiment"])
+        for place, (name, table) in enumerate(tables.items(), start=1)
+    }
 
 
 def questions_title(found: Values) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmark.analysis.facts import may_be_read
 from benchmark.analysis.freshness import current_answer, current_values
 from benchmark.analysis.paper import read_paper
-from benchmark.config import UserError
+from benchmark.config import UserError, nearest
 from benchmark.ledger import Ledger, write_text
 from benchmark.reporting.accuracy import backbone_table, fusion_table
 from benchmark.reporting.beside import with_beside
+from benchmark.reporting.by_pair import by_pair
 from benchmark.reporting.controls import control_table
 from benchmark.reporting.ensembles import ensemble_table
 from benchmark.reporting.formats import render
@@ -31,24 +33,34 @@ TABLES: dict[int, Callable[[Ledger], Table]] = {
     5: selection_table,
     6: ensemble_table,
 }
+MACHINES = ("csv", "json")  # formats that get every number, a line for each
 SUFFIXES = {"md": "markdown", "tex": "latex", "csv": "csv", "json": "json"}
 
 
-def make_table(number: int, ledger: Ledger, found: dict[str, Any] | None = None) -> Table:
+LAYOUTS = ("pairs", "long")
+
+
+def make_table(number: int, ledger: Ledger, found: dict[str, Any] | None = None, layout: str = "long") -> Table:
     """Return a table of a ledger: 1 backbones, 2 fusion methods, 3 readings by evaluation order, 4 controls,
     5 selection optimism, 6 what single networks give together without training.
 
     Args:
         found: what `significance.json` holds of the ledger, for the verdicts in Tables 1 and 2; see `current_verdicts`.
+        layout: of Table 2: "long" has a line for every method and pair, "pairs" a column for every pair.
 
     Raises:
-        UserError: no such table, or the ledger lacks what it is about.
+        UserError: no such table or layout, or the ledger lacks what it is about.
     """
     if number not in TABLES:
         raise UserError(f"there is no table {number}; there are tables 1 to {len(TABLES)}")
-    table = TABLES[number](ledger)
-    judged = with_verdicts(table, found) if number in FAMILY_OF else table
-    return with_beside(judged, found["beside"]) if number == 2 and found and "beside" in found else judged
+    if layout not in LAYOUTS:
+        raise UserError(f"no layout '{layout}'; {nearest(layout, LAYOUTS)}")
+    table = replace(TABLES[number](ledger), experiment=ledger.name)
+    if number in FAMILY_OF:
+        table = with_verdicts(table, found)
+    if number == 2 and found and "beside" in found:
+        table = with_beside(table, found["beside"])
+    return by_pair(table, ledger, found) if number == 2 and layout == "pairs" else table
 
 
 def current_verdicts(ledger: Ledger, reports_dir: Path) -> dict[str, Any] | None:
@@ -76,10 +88,10 @@ def write_tables(ledger: Ledger, reports_dir: Path) -> list[Path]:
     remove_outdated_page(ledger, reports_dir)
     written = []
     for number in available_tables(ledger):
-        table = make_table(number, ledger, found)
         for suffix, table_format in SUFFIXES.items():
+            layout = "long" if table_format in MACHINES else "pairs"
             path = folder / f"table{number}.{suffix}"
-            write_text(path, render(table, table_format))
+            write_text(path, render(make_table(number, ledger, found, layout), table_format))
             written.append(path)
     return written
 
@@ -116,7 +128,7 @@ def write_document(ledger: Ledger, reports_dir: Path) -> Path:
 
     found = current_verdicts(ledger, reports_dir)
     assert found is not None
-    tables = [make_table(number, ledger, found) for number in available_tables(ledger)]
+    tables = [make_table(number, ledger, found, "pairs") for number in available_tables(ledger)]
     return write_pdf(ledger, found, tables, reports_dir / ledger.name)
 
 

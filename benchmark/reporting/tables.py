@@ -9,6 +9,7 @@ import statistics
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import Literal
 
 from benchmark.config import UserError, nearest
@@ -70,8 +71,12 @@ class Table:
 
     Attributes:
         rows: a cell for every column.
-        notes: sentences below the table; in LaTeX they stand in the caption.
+        notes: sentences below the table.
         grouped: whether equal cells of the first column are one group.
+        caption: the short one that LaTeX has; the title where there is none.
+        verdict: the sentence that stands above the rows.
+        experiment: whose it is, for LaTeX's label.
+        across: how many columns of numbers stand side by side, further ones below them; all where it is None.
     """
 
     number: int | str
@@ -80,6 +85,10 @@ class Table:
     rows: list[list[Cell]]
     notes: list[str] = field(default_factory=list)
     grouped: bool = False
+    caption: str = ""
+    verdict: str = ""
+    experiment: str = ""
+    across: int | None = None
 
     @property
     def header(self) -> list[str]:
@@ -90,6 +99,18 @@ class Table:
     def names(self) -> int:
         """How many columns, from the left, hold names."""
         return sum(column.kind == "name" for column in self.columns)
+
+    def place(self, key: str) -> int:
+        """Return where a column stands."""
+        return next(place for place, column in enumerate(self.columns) if column.key == key)
+
+    def blocks(self) -> list[Table]:
+        """Return the table in parts that stand one below the other, each with the names and some of the numbers."""
+        places = range(self.names, len(self.columns))
+        if self.across is None or len(places) <= self.across:
+            return [self]
+        size = ceil(len(places) / ceil(len(places) / self.across))
+        return [self._at([*range(self.names), *places[start : start + size]]) for start in range(0, len(places), size)]
 
     def header_lines(self) -> list[list[str]]:
         """Return the words above each column in lines that are no longer than its longest cell, or word."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from rich.box import SIMPLE_HEAD
@@ -13,22 +14,41 @@ from rich.text import Text
 
 from benchmark.reporting.tables import Cell, Column, Table
 
+WIDEST = 100  # characters of a line of words, and of a table by pairs
 NAME_ROOM = 14  # characters that a name gets before columns are left out for it
 EDGE = (0, 0, 0, 2)
 
 
 def print_table(table: Table, console: Console) -> None:
     """Print a table; columns give way until the rest fits, the least needed first, and then names are wrapped."""
-    shown, left_out = fit(table.without_empty_columns(), console)
-    notes = [f"- {note}" for note in shown.notes]
+    parts, left_out = _parts(table.without_empty_columns(), console)
+    notes = [f"- {note}" for note in (parts[0] if len(parts) == 1 else table).notes]
     if left_out:
         keys = ", ".join(column.key for column in left_out)
         notes.append(f"- Not shown for want of room: {keys}. Widen the window, or choose with --columns.")
-    title = Text(f"Table {table.number}. {table.title}", style="bold")
-    grid = _grid(shown)
-    if _least_width(shown, console) > console.width:
+    above = [Text(f"Table {table.number}. {table.title}", style="bold"), *filter(None, [Text(table.verdict)])]
+    below = (Padding(Text(note, style="dim"), EDGE) for note in notes)
+    prose = min(console.width, WIDEST)
+    console.print(Group(*above), width=prose)
+    console.print(Group(*(_fitted_grid(part, console) for part in parts)), width=prose if table.across else None)
+    console.print(Group(*below), width=prose)
+
+
+def _parts(table: Table, console: Console) -> tuple[list[Table], list[Column]]:
+    """Return the parts of a table, with as many columns side by side as there is room for, and what is left out."""
+    for across in range(table.across or 0, 0, -1):
+        parts = replace(table, across=across).blocks()
+        if all(_least_width(part, console) <= min(console.width, WIDEST) for part in parts):
+            return parts, []
+    shown, left_out = fit(table, console)
+    return [shown], left_out
+
+
+def _fitted_grid(table: Table, console: Console) -> Grid:
+    grid = _grid(table)
+    if _least_width(table, console) > console.width:
         _wrap_everything(grid)
-    console.print(Group(title, grid, *(Padding(Text(note, style="dim"), EDGE) for note in notes)))
+    return grid
 
 
 def fit(table: Table, console: Console) -> tuple[Table, list[Column]]:

@@ -38,6 +38,16 @@ def answer_sentence(found: Values) -> str:
     return f"{where}: {'. '.join(sentences)}.{f' {known}.' if known else ''}{_remarks(found)}"
 
 
+def brief_answer(found: Values) -> str:
+    """Return the answer to the first question in two sentences at most, without sizes, else all of it."""
+    rows = next((rows for method in _asked(found) if (rows := _rows(found, "primary", method))), None)
+    if rows is None:
+        return answer_sentence(found)
+    known = _what_is_known(found, rows)
+    where = f"On {data_text(found)} with {counted(found['n_seeds'], 'seed')}"
+    return f"{where}, {_answer(found, rows, sized=False)}.{f' {known}.' if known else ''}"
+
+
 def _asked(found: Values) -> list[str]:
     return list(dict.fromkeys(question["method"] for question in found["questions"]))
 
@@ -47,14 +57,17 @@ def _rows(found: Values, family: str, method: str | None = None) -> list[Values]
     return rows if method is None else [row for row in rows if row["method"] == method]
 
 
-def _answer(found: Values, rows: list[Values]) -> str:
-    """Return the answer to one question, its baselines by verdict."""
+def _answer(found: Values, rows: list[Values], *, sized: bool = True) -> str:
+    """Return the answer to one question, its baselines by verdict, with the differences where it is `sized`."""
     groups: dict[str, list[str]] = {}
     ordered = sorted(rows, key=lambda row: VERDICTS.index(row["verdict"]))
     for row in ordered:
-        groups.setdefault(row["verdict"], []).append(f"{_flagged(found, row['baseline'])} ({_size(row, ordered[0])})")
+        size = f" ({_size(row, ordered[0])})" if sized else ""
+        groups.setdefault(row["verdict"], []).append(_flagged(found, row["baseline"]) + size)
     parts = [_phrase(found, word, listed(_few(names))) for word, names in groups.items()]
-    together = f" ({counted(rows[0]['family_size'], 'comparison')} together)" if rows[0]["family_size"] > 1 else ""
+    together = (
+        f" ({counted(rows[0]['family_size'], 'comparison')} together)" if sized and rows[0]["family_size"] > 1 else ""
+    )
     warning = ", but its predictions depend on the batch" if rows[0]["method"] in found["batch_dependent"] else ""
     return f"{title_of(found, rows[0]['method'])} {'; '.join(parts)}{together}{warning}"
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from statistics import fmean, stdev
 from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
@@ -138,6 +140,36 @@ def record_metrics(
         if name != "epoch"
     ]
     return [Metric(name, float(value), end, 0) for name, value in final.items() if value is not None] + curves
+
+
+def summary_metrics(ledger: Ledger, comparisons: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Return the parent run's metrics: mean and deviation of each method, differences with their intervals.
+
+    The mean over pairs is taken seed by seed, in percent, over the seeds that all pairs have; the deviation is that
+    of the seeds. A method that lacks a pair has none. Differences, in points, are those of the first questions.
+
+    Args:
+        comparisons: those of `significance.json`.
+    """
+    main, found = ledger.experiment["main"], {}
+    for method in main["methods"]:
+        own = [record for record in ledger.of_kind("fusion") if record.method == method and is_main(ledger, record)]
+        by_seed: dict[int, list[float]] = {}
+        for record in own:
+            by_seed.setdefault(record.seed, []).append(100 * record.metrics["validation_selected"]["accuracy"])
+        pairs = len({tuple(record.backbones) for record in own})
+        means = [fmean(values) for values in by_seed.values() if len(values) == pairs]
+        if means and pairs == sum(len(group) > 1 for group in main["groups"]):
+            found[f"accuracy_percent/{method}"] = fmean(means)
+        if f"accuracy_percent/{method}" in found and len(means) > 1:
+            found[f"accuracy_percent_sd/{method}"] = stdev(means)
+    for row in comparisons:
+        if row["family"] == "primary":
+            name = f"{row['method']} over {row['baseline']}"
+            ends = {"low": row["loss_excluded_below"], "high": row["gain_excluded_above"]}
+            values = {"difference_points": row["difference"], **{f"difference_points_{k}": v for k, v in ends.items()}}
+            found.update({f"{key}/{name}": value for key, value in values.items() if value is not None})
+    return {re.sub(r"[^\w. /-]", "-", name): float(value) for name, value in found.items()}
 
 
 def read_history(ledger: Ledger, run_id: str) -> list[dict[str, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from urllib.request import url2pathname
 
 import mlflow
 from filelock import FileLock, Timeout
-from mlflow.entities import Experiment, Run, RunStatus
+from mlflow.entities import Experiment, Metric, Run, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -23,7 +24,7 @@ from benchmark.ledger.files import read_json
 from benchmark.tracking import content
 from benchmark.tracking.content import EXPERIMENT, KIND, NOTE, PARENT, RUN_ID
 from benchmark.tracking.pictures import confusion_picture, curve_picture
-from benchmark.tracking.views import view_links, view_tags
+from benchmark.tracking.views import address_of, view_links, view_tags
 
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the page for trained models, not for agents
 REPORT = "ferfuse.report"
@@ -75,7 +76,7 @@ class Mirror:
             if place.parent.name == "mlruns" and place.parent.parent != folder:
                 raise MlflowException(
                     f"mlflow.db keeps its files in {place.parent.parent}, where this project was before; delete "
-                    "mlflow.db (the ledger has everything) and let `ferfuse track --sync` write it anew"
+                    "mlflow.db (the ledger has everything), and `ferfuse track --sync --experiment NAME` writes it anew"
                 )
         return str(found.experiment_id)
 
@@ -137,6 +138,15 @@ class Mirror:
         wanted = {NOTE: _note(self.description, folder, links), REPORT: digest}
         changed = {name: value for name, value in wanted.items() if held.get(name) != value}
         self.client.log_batch(self.parent, tags=content.as_tags(changed))
+
+    def write_summary(self, ledger: Ledger, report: Path) -> None:
+        """Give the parent run mean and deviation of each method, and the differences that the report holds."""
+        path = report / "significance.json"
+        comparisons = read_json(path).get("comparisons", []) if path.is_file() else []
+        held, now = self.client.get_run(self.parent).data.metrics, int(1000 * time.time())
+        wanted = content.summary_metrics(ledger, comparisons)
+        changed = [Metric(name, value, now, 0) for name, value in wanted.items() if held.get(name) != value]
+        self.client.log_batch(self.parent, metrics=changed)
 
     def write_views(self) -> None:
         """Give the run page its views of this ledger, and the experiment's page links to those of every ledger."""
@@ -216,6 +226,14 @@ def held_runs(description: dict[str, Any]) -> set[str]:
     if found is None:
         return set()
     return {run.data.tags[RUN_ID] for run in runs_of(client, found.experiment_id, description) if is_whole(run)}
+
+
+def results_view(description: dict[str, Any]) -> str | None:
+    """Return the address of the view of methods by pair within MLflow's pages, None where it holds no such run."""
+    found = MlflowClient().get_experiment_by_name(content.experiment_name(description))
+    if found is None or not held_runs(description):
+        return None
+    return address_of(found.experiment_id, description["experiment"], "table-2")
 
 
 def runs_of(client: MlflowClient, experiment_id: str, description: dict[str, Any]) -> Iterator[Run]:

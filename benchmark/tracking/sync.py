@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from benchmark.config import UserError
 from benchmark.ledger import existing_experiment, load_ledger
 from benchmark.tracking.model import log_model
-from benchmark.tracking.store import Mirror, database_of, held_runs, only_writer
+from benchmark.tracking.store import Mirror, database_of, held_runs, only_writer, results_view
 from benchmark.tracking.studies import write_studies
 from benchmark.trained import best_run
 
@@ -87,6 +87,7 @@ def write_ending(mirror: Mirror, folder: Path, report: Path, plugins: Sequence[P
     ledger = load_ledger(folder)
     write_studies(mirror, folder)
     mirror.mark_parts(ledger)
+    mirror.write_summary(ledger, report)
     mirror.write_views()
     try:
         best = best_run(ledger)
@@ -95,6 +96,17 @@ def write_ending(mirror: Mirror, folder: Path, report: Path, plugins: Sequence[P
         return
     log_model(mirror, ledger, best, plugins)
     mirror.write_report(report, best)
+
+
+def results_address(folder: Path) -> str | None:
+    """Return where MLflow's pages show a ledger's results, None where it holds none of its runs; writes nothing.
+
+    Raises:
+        UserError: no such ledger, or MLflow cannot be reached.
+    """
+    description = existing_experiment(folder)
+    with _reachable():
+        return results_view(description)
 
 
 @contextmanager

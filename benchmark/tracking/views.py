@@ -122,7 +122,7 @@ def view_links(experiment_id: str, tags: Iterable[str], experiment: str) -> str:
     """Return links in Markdown to the views that an MLflow experiment holds of one of ours."""
     held = set(tags)
     links = [
-        f"[{view.name}]({_address(experiment_id, experiment, key)})"
+        f"[{view.name}]({address_of(experiment_id, experiment, key)})"
         for key, view in VIEWS.items()
         if _tag(experiment, key) in held
     ]
@@ -137,7 +137,7 @@ def _tag(experiment: str, key: str) -> str:
     return f"{VIEW_TAG}{_identity(experiment, key)}"
 
 
-def _address(experiment_id: str, experiment: str, key: str) -> str:
+def address_of(experiment_id: str, experiment: str, key: str) -> str:
     """Return a view's address: a filter or an order in it would keep MLflow from reading the view."""
     asked = {"viewStateShareKey": _identity(experiment, key), "workflowType": "machine_learning"}
     asked |= {"compareRunsMode": "CHART"} if VIEWS[key].opens_in_charts else {}

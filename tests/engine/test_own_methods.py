@@ -152,7 +152,10 @@ def test_a_method_that_fails_leaves_the_others_their_verdicts(folder: Path, undi
     assert found["missing"] == {"mine": [1, 1]}
     assert found["answer"].endswith("Left out: mine (1 of 1 runs are missing).")
     assert {row["method"] for row in found["comparisons"]} == {"late", "early", "joint"}
-    assert any("mine (1 of 1 runs are missing); 'ferfuse status'" in note for note in make_table(2, ledger).notes)
+    assert any(
+        "mine (1 of 1 runs are missing); 'ferfuse status --experiment tiny'" in note
+        for note in make_table(2, ledger).notes
+    )
 
 
 def test_a_dropped_method_is_gone_and_comes_back_when_it_is_asked_for(folder: Path, undisturbed: Request) -> None:

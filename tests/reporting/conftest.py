@@ -11,6 +11,7 @@ import pytest
 from benchmark.ledger import load_ledger
 from benchmark.reporting.figures.catalogue import all_charts
 from benchmark.reporting.figures.source import Source
+from benchmark.reporting.figures.summary import summary_charts
 from benchmark.reporting.page.write import page_text
 from benchmark.reporting.significance import make_significance
 
@@ -33,4 +34,4 @@ def charts(source: Source) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def page_html(source: Source, charts: dict[str, Any]) -> str:
     """The page of the golden ledger."""
-    return page_text(source.ledger, source.found, charts)
+    return page_text(source.ledger, source.found, {**charts, **summary_charts(source)})

@@ -103,15 +103,15 @@ def test_bold_is_written_in_markdown_and_latex(tmp_path: Path) -> None:
 
 def test_the_title_of_the_top_is_that_of_the_mean_over_pairs(judged: Judged) -> None:
     ledger, found, _ = judged
-    notes = make_table(2, ledger, found).notes
-    (note,) = [note for note in notes if note.startswith("On the mean over pairs")]
+    note = make_table(2, ledger, found).verdict
+    assert note.startswith("On the mean over pairs")
     assert "no significant difference from" in note
     assert "Own" in note
     assert "Attention-Fusion" in note
     assert "Leaky" not in note
     alone = {**found["standings"]["methods"], "groups": [{"pair": None, "top": ["own"]}]}
     other = {**found, "standings": {**found["standings"], "methods": alone}}
-    assert any("Own is significantly above every other method" in note for note in make_table(2, ledger, other).notes)
+    assert "Own is significantly above every other method" in make_table(2, ledger, other).verdict
 
 
 def test_printed_numbers_carry_the_verdict_of_the_report(judged: Judged) -> None:
@@ -144,7 +144,7 @@ def test_written_tables_use_the_verdicts_that_are_there(judged: Judged) -> None:
     ledger, found, reports = judged
     paths = write_tables(ledger, reports)
     assert {path.name for path in paths} >= {"table2.md", "table2.tex", "table2.csv", "table2.json"}
-    assert (reports / "drawn" / "table2.md").read_text() == render(make_table(2, ledger, found), "markdown")
+    assert (reports / "drawn" / "table2.md").read_text() == render(make_table(2, ledger, found, "pairs"), "markdown")
     assert "≈" not in (reports / "drawn" / "table2.md").read_text()
 
 

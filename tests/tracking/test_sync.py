@@ -18,10 +18,10 @@ from mlflow.entities import Run
 
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, load_ledger, write_json, write_run, write_text
-from benchmark.tracking.content import NOTE
+from benchmark.tracking.content import NOTE, summary_metrics
 from benchmark.tracking.live import LiveMirror, MirrorOptions
 from benchmark.tracking.store import Mirror, only_writer
-from benchmark.tracking.sync import Counts, count_runs, synchronise
+from benchmark.tracking.sync import Counts, count_runs, results_address, synchronise
 from benchmark.tracking.views import view_tags
 from tests.conftest import make_predictions, make_record, write_ledger
 
@@ -130,6 +130,26 @@ def test_the_parent_shows_the_answer_and_what_fits_of_the_tables(runs: dict[str,
     assert "drawn" in note
     paths = {file.path for file in MlflowClient(store).list_artifacts(parent.info.run_id, "report")}
     assert paths == {"report/significance.json", "report/table1.md", "report/table2.md"}
+
+
+def test_the_parents_metrics_are_the_reports_numbers(runs: dict[str, Run]) -> None:
+    golden = Path(__file__).resolve().parents[1] / "golden"
+    found = json.loads((golden / "small" / "significance.json").read_text())
+    metrics = summary_metrics(load_ledger(golden / "ledger"), found["comparisons"])
+    for method, accuracy in found["accuracy"].items():
+        assert metrics["accuracy_percent/" + method.translate(str.maketrans(":=", "--"))] == pytest.approx(accuracy)
+    assert metrics["accuracy_percent_sd/late"] == pytest.approx(1.18, abs=0.005)  # as Table 2 prints it
+    (row,) = [row for row in found["comparisons"] if row["family"] == "primary" and row["baseline"] == "late"]
+    assert metrics["difference_points/attention-fusion over late"] == pytest.approx(row["difference"])
+    assert runs["parent"].data.metrics == {"accuracy_percent/attention-fusion": pytest.approx(60)}
+
+
+def test_the_results_have_an_address_where_they_are_held(store: str, ledger: Ledger, tmp_path: Path) -> None:
+    assert str(results_address(ledger.root)).endswith(
+        "/runs?viewStateShareKey=ferfuse-made-table-2&workflowType=machine_learning"
+    )
+    write_ledger(tmp_path / "other", records())
+    assert results_address(tmp_path / "other") is None
 
 
 def views_of(client: MlflowClient, experiment: str) -> dict[str, Any]:

@@ -104,7 +104,10 @@ def _renderer(
         "has_figure": all(summary_file(figures, name, dark).is_file() for name in SUMMARIES for dark in (False, True)),
         "claims": _claims(found),
         "tables": {number: to_markdown(make_table(number, ledger, found)) for number in numbers if number > 2},
-        "accuracies": [to_markdown(make_table(n, ledger, found).choose(SHOWN_COLUMNS)) for n in (1, 2)],
+        "accuracies": [
+            to_markdown(make_table(1, ledger, found).choose(SHOWN_COLUMNS)),
+            to_markdown(make_table(2, ledger, found, "pairs")),
+        ],
         "primary": to_markdown(verdicts["primary"]) if "primary" in verdicts else "",
         "file_order": _file_order(ledger),
         "batch": batch_sentences(found, values),

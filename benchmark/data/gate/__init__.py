@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -94,9 +95,10 @@ def pass_gate(manifest: Manifest, data: DataSettings, data_dir: Path) -> None:
             for one in report.stopping
         )
         codes = " ".join(one.code for one in report.stopping)
+        way = shlex.join(["ferfuse", "data", "check", *(["--data-root", str(data.root)] if data.root else [])])
         raise UserError(
-            f"{manifest.title} does not pass the gate ({found}); see `ferfuse data check`, mend the data, or run "
-            f"on them as they are by --accept {codes}"
+            f"{manifest.title} does not pass the gate ({found}); see `{way}`, mend the data, or "
+            f"run on them as they are by --accept {codes}"
         )
     if report.is_new:
         logger.warning("%s: %s", manifest.title, manifest.origin.terms)

@@ -33,7 +33,7 @@ def check_order(subject: Subject) -> Iterator[Finding]:
             f"of {batches} test batches of {BATCH} in file order hold a single class; a guess by the other labels of a "
             f"batch is right for {100 * in_order:.1f} % of images, for {100 * (in_order - gain):.1f} % when shuffled",
             (),
-            "run `ferfuse audit`: what depends on its batch gains up to this much",
+            "audit the methods: what depends on its batch gains up to this much",
         )
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from benchmark.ledger import again
 from benchmark.reporting.figures.source import LackingError, Source
 from benchmark.reporting.figures.style import BLUE, GREEN, INK, MUTED, PAPER, RULE, VERMILLION, Chart, drawn, wrapped
 from benchmark.reporting.wording import Values, counted, points
@@ -96,7 +97,9 @@ def forest_chart(source: Source) -> Chart:
     """Return the forest plot of the mean over pairs."""
     blocks = family_blocks(source)
     if not blocks:
-        raise LackingError("there is nothing to compare; `ferfuse reproduce --methods …` with two methods or more")
+        raise LackingError(
+            f"there is nothing to compare; `{again(source.ledger.experiment, '--methods METHOD METHOD')}`"
+        )
     caption = (
         "Difference in test accuracy, mean over pairs of networks, in percentage points. "
         f"{_reading(source)} The verdict stands at the right."
@@ -110,7 +113,7 @@ def pair_forest_chart(source: Source) -> Chart:
     if not blocks:
         raise LackingError(
             "pair by pair takes the method of the first question, a baseline of it and two pairs of networks; "
-            "`ferfuse reproduce --question METHOD --against NAME`"
+            f"`{again(source.ledger.experiment, '--question METHOD --against NAME')}`"
         )
     caption = (
         "The first question's comparisons pair by pair: exploratory, under a correction of their own. "

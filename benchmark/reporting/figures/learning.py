@@ -35,7 +35,8 @@ def curves(source: Source) -> list[Curve]:
     """
     if not any(source.ledger.history(record.run_id) for record in source.ledger.records):
         raise LackingError(
-            "this packed ledger holds no histories; `ferfuse report` on the results folder of the experiment draws them"
+            "this packed ledger holds no histories; `ferfuse report --ledger FOLDER` of the one that it was made from "
+            "draws them"
         )
     listed = source.ledger.experiment["main"]["backbones"]
     alone = [(source.group_title([name]), source.alone(name)) for name in listed]
@@ -48,7 +49,8 @@ def learning_chart(source: Source) -> Chart:
     found = curves(source)
     if not found:
         raise LackingError(
-            "no run has two epochs or more; `ferfuse reproduce --set backbone_stage.epochs=…` brings them"
+            "no run has two epochs or more; `ferfuse reproduce --experiment NAME --set backbone_stage.epochs=2`, "
+            "with a new name, brings them"
         )
     caption = (
         "Accuracy by epoch: line, mean over seeds (of the mean over pairs for a method); band, ± sample standard "

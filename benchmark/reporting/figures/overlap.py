@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from benchmark.analysis.paper import read_paper
+from benchmark.ledger import again
 from benchmark.reporting.figures.source import Floats, LackingError, Source, accuracy, by_seed
 from benchmark.reporting.figures.style import BLUE, INK, MUTED, PAPER, SKY, Chart, drawn_alone
 
@@ -37,7 +38,8 @@ def overlap_chart(source: Source) -> Chart:
     """Return stacked bars, a pair each."""
     found = overlaps(source)
     if not found:
-        raise LackingError("there is no pair of networks; `ferfuse reproduce --backbones resnet18 vgg13` makes one")
+        way = again(source.ledger.experiment, "--backbones resnet18 vgg13")
+        raise LackingError(f"there is no pair of networks; `{way}` makes one")
     caption = (
         "Test images by which network of the pair is right, mean over seeds. The light part at the right is out of "
         "reach of any choice between the two; the hatched parts are what fusion can win. Markers: accuracy of fusion "

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmark.ledger import again
 from benchmark.reporting.figures.source import Floats, LackingError, Source, accuracy, by_seed
 from benchmark.reporting.figures.style import (
     BLUE,
@@ -62,7 +63,8 @@ def paired_chart(source: Source) -> Chart:
     """Return the dot plot, a panel for each comparison."""
     found = pairings(source)
     if not found:
-        raise LackingError("no method is compared with another; `ferfuse reproduce --question METHOD --against NAME`")
+        way = again(source.ledger.experiment, "--question METHOD --against NAME")
+        raise LackingError(f"no method is compared with another; `{way}`")
     shown = found[:LARGEST]
     caption = (
         "Test accuracy of both methods on the same seed, mean over pairs of networks. Blue: the method is ahead on "

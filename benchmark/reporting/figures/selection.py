@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from benchmark.analysis.facts import SELECTION
+from benchmark.ledger import again
 from benchmark.reporting.figures.source import Floats, LackingError, Source, by_seed, spread
 from benchmark.reporting.figures.style import BLUE, INK, PAPER, VERMILLION, Chart, drawn_alone
 from benchmark.reporting.wording import points
@@ -39,7 +40,8 @@ def selection_chart(source: Source) -> Chart:
     """Return the dot plot of gains, a line for each method."""
     found = gains(source)
     if not found:
-        raise LackingError("no method has epochs to choose from; `ferfuse reproduce --methods early` trains one")
+        way = again(source.ledger.experiment, "--methods early")
+        raise LackingError(f"no method has epochs to choose from; `{way}` trains one")
     caption = (
         "Test accuracy under two other choices of the epoch, minus that of the epoch chosen on validation, mean over "
         "pairs. Bars: standard deviation over seeds. The best epoch on test looks at what it is measured on: its gain "

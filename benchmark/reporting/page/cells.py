@@ -63,7 +63,8 @@ def page_table(table: Table) -> PageTable:
     ]
     label = f"Table {table.number}"
     anchor = f"table-{table.number}".lower()
-    return PageTable(anchor, label, heading, detail, shown.columns, rows, shown.notes)
+    notes = [*filter(None, [shown.verdict]), *shown.notes]
+    return PageTable(anchor, label, heading, detail, shown.columns, rows, notes)
 
 
 def _page_cell(cell: Cell) -> PageCell:

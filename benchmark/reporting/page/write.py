@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -17,14 +17,14 @@ from benchmark.reporting.figures.saving import page_svg, save_charts, save_summa
 from benchmark.reporting.figures.source import LackingError, Source
 from benchmark.reporting.figures.style import Chart
 from benchmark.reporting.figures.summary import summary_charts
-from benchmark.reporting.figures.titles import SUFFIXES, TITLES
+from benchmark.reporting.figures.titles import SUFFIXES, SUMMARIES, TITLES
 from benchmark.reporting.page.cells import PageTable, page_table
 from benchmark.reporting.page.outdated import KEY, PAGE
 from benchmark.reporting.page.provenance import class_counts, flat_settings, provenance
 from benchmark.reporting.pages import about_sentences, verdict_tables
 from benchmark.reporting.report import available_tables, current_verdicts, make_table
 from benchmark.reporting.scope import scope_sentences
-from benchmark.reporting.wording import Values
+from benchmark.reporting.wording import Values, brief_answer
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -73,16 +73,18 @@ def write_page(ledger: Ledger, reports_dir: Path) -> list[Path]:
     found = current_verdicts(ledger, reports_dir)
     assert found is not None, "the verdicts of this ledger are written first"
     source = Source(ledger, found)
-    charts = all_charts(source)
+    charts, summaries = all_charts(source), summary_charts(source)
     save_charts(charts, folder / "figures")
-    save_summaries(summary_charts(source), folder / "figures")
+    save_summaries(summaries, folder / "figures")
     page = folder / PAGE
-    write_text(page, page_text(ledger, found, charts))
+    write_text(page, page_text(ledger, found, {**charts, **summaries}))
     return [page, folder / "figures"]
 
 
 def page_text(ledger: Ledger, found: Values, charts: Mapping[str, Chart | LackingError]) -> str:
-    """Return the page. Every name and title is escaped; scripts run by the digest of their text alone."""
+    """Return the page, with the summaries among the charts at its top.
+
+    Every name and title is escaped; scripts run by the digest of their text alone."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -93,9 +95,13 @@ def page_text(ledger: Ledger, found: Values, charts: Mapping[str, Chart | Lackin
     )
     environment.filters["with_code"] = with_code
     early, late = (Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("theme.js", "page.js"))
-    parts = {**_tables(ledger, found), **{name: _figure(name, chart) for name, chart in charts.items()}}
+    figures = {name: _figure(name, chart) for name, chart in charts.items() if name in TITLES}
+    parts = {**_tables(ledger, found), **figures}
     return environment.get_template("page.html").render(
         found=found,
+        answer=brief_answer(found),
+        means=_means(ledger, found),
+        summaries=[(name, *_summary(name, charts[name])) for name in SUMMARIES if name in charts],
         key=KEY,
         about=[*scope_sentences(ledger), *about_sentences(found)],
         sections=[(section, [parts[name] for name in section.parts if name in parts]) for section in SECTIONS],
@@ -126,6 +132,18 @@ def script_digest(script: str) -> str:
 def _tables(ledger: Ledger, found: Values) -> dict[str, tuple[str, PageTable]]:
     tables = {f"table-{number}": make_table(number, ledger, found) for number in available_tables(ledger)}
     return {name: ("table", page_table(table)) for name, table in {**tables, **verdict_tables(found)}.items()}
+
+
+def _means(ledger: Ledger, found: Values) -> PageTable:
+    """Return Table 2 by pairs, which stands at the top; the long one is among the details."""
+    shown = page_table(make_table(2, ledger, found, "pairs"))
+    return replace(shown, anchor="means", heading="Fusion methods by pair, test accuracy (%)")
+
+
+def _summary(name: str, chart: Chart | LackingError) -> tuple[str, Markup]:
+    """Return the caption and the drawing of a summary."""
+    assert isinstance(chart, Chart)
+    return chart.caption, Markup(page_svg(chart.figure, name))
 
 
 def _figure(name: str, chart: Chart | LackingError) -> tuple[str, PageFigure]:

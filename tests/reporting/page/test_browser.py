@@ -31,7 +31,7 @@ def open_page(browser: Any, golden_page: Path) -> Iterator[Open]:
     """A function that opens a page; what it asks for and complains of fails the test."""
     contexts, complaints = [], []
 
-    def open_(path: Path = golden_page, width: int = 1280, **settings: Any) -> Any:
+    def open_(path: Path = golden_page, width: int = 1280, *, opened: bool = True, **settings: Any) -> Any:
         context = browser.new_context(viewport={"width": width, "height": 900}, **settings)
         contexts.append(context)
         page = context.new_page()
@@ -40,6 +40,8 @@ def open_page(browser: Any, golden_page: Path) -> Iterator[Open]:
         page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
         page.on("request", lambda asked: asked.url == path.as_uri() or complaints.append(f"asks for {asked.url}"))
         page.goto(path.as_uri())
+        if opened:
+            page.locator("details.part").evaluate_all("all => all.forEach(one => { one.open = true; })")
         return page
 
     yield open_
@@ -111,6 +113,36 @@ def test_nothing_is_wider_than_the_window(open_page: Open, width: int) -> None:
     assert open_page(width=width).evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_the_first_screen_has_the_answer_and_a_mean_of_every_method(open_page: Open, width: int) -> None:
+    page = open_page(width=width, opened=False)
+    assert page.evaluate("document.documentElement.scrollHeight") < 3000
+    height = 900
+    assert page.locator("p.answer").bounding_box()["y"] < 100
+    for row in page.locator("#rows-means tbody tr").all():
+        name, mean = (row.locator("th, td").nth(place).bounding_box() for place in (0, 1))
+        assert name["y"] < height
+        assert mean["x"] + mean["width"] <= width
+    figure = ".summary-narrow" if width < 640 else "figure .summary"
+    assert page.locator(figure).is_visible()
+    assert not page.locator("#rows-table-1").is_visible()
+
+
+def test_sections_open_by_a_click_by_their_address_and_in_print(open_page: Open) -> None:
+    page = open_page(opened=False)
+    page.get_by_role("heading", name="Is a difference real?").click()
+    assert page.locator("#forest").is_visible()
+    page.evaluate("location.hash = '#table-5'")
+    page.locator("#rows-table-5").wait_for(state="visible")
+    shut = "() => document.querySelectorAll('details.part:not([open])').length"
+    before = page.evaluate(shut)
+    assert before > 3
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(shut) == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(shut) == before
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
 def test_axe_finds_no_barrier(open_page: Open, width: int, scheme: str) -> None:
     page = open_page(width=width, color_scheme=scheme)
@@ -146,5 +178,5 @@ def test_ten_seeds_six_pairs_ten_methods(open_page: Open, tmp_path: Path) -> Non
     assert 0 < min(ended) < 1000
     page = pages[0]
     assert page.locator("#rows-table-2 tbody tr").count() == 60
-    assert page.locator("svg").count() == 11
+    assert page.locator("svg").count() == 13
     assert page.locator("b").count() == 0

@@ -36,7 +36,7 @@ def test_report_writes_page_and_figures_the_same_each_time(tmp_path: Path, monke
     summaries = {f"figures/summary{kind}.svg" for kind in ("", "-dark", "-narrow", "-narrow-dark")}
     assert figures == summaries | {f"figures/{name}.{suffix}" for name in FEW[:1] for suffix in ("svg", "pdf", "png")}
     page = found[0]["index.html"].decode()
-    assert page.count("<svg") == 1
+    assert page.count("<svg") == 3  # a figure, and the summary for wide and for narrow screens
     assert 'href="figures/error-overlap.pdf"' in page
 
 

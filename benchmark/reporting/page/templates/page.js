@@ -73,6 +73,15 @@
     });
   }
 
+  const parts = [...document.querySelectorAll("details.part")];
+  const openAt = () => document.getElementById(location.hash.slice(1))?.closest("details.part")?.setAttribute("open", "");
+  parts.forEach(part => { part.open = false; });
+  openAt();
+  addEventListener("hashchange", openAt);
+  let closed = [];
+  addEventListener("beforeprint", () => { closed = parts.filter(part => !part.open); closed.forEach(part => { part.open = true; }); });
+  addEventListener("afterprint", () => closed.forEach(part => { part.open = false; }));
+
   document.querySelectorAll("table.sortable").forEach(makeSortable);
   document.querySelectorAll("input[data-table]").forEach(makeFilterable);
 })();
