@@ -55,7 +55,7 @@ def test_the_catalogue_is_the_list_of_titles(charts: dict[str, Any]) -> None:
     assert CHARTS.keys() == TITLES.keys()
     left_out = {name: str(chart) for name, chart in charts.items() if isinstance(chart, LackingError)}
     assert left_out.keys() == {"learning-curves"}
-    assert "`ferfuse report`" in left_out["learning-curves"]
+    assert "`ferfuse report --ledger FOLDER`" in left_out["learning-curves"]
 
 
 def test_every_figure_names_its_data_as_synthetic(charts: dict[str, Any]) -> None:
