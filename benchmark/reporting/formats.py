@@ -216,7 +216,7 @@ def _name_room(table: Table) -> float:
 def _before(table: Table, place: int) -> list[int]:
     """Return how many digits the means of a column and their deviations have before the point."""
     texts = [row[place].text.partition(" ± ") for row in table.rows]
-    return [max(len(text[part].partition(".")[0]) or 1 for text in texts) for part in (0, 2)]
+    return [max((len(text[part].partition(".")[0]) or 1 for text in texts), default=1) for part in (0, 2)]
 
 
 def _latex_block(table: Table) -> dict[str, Any]:
@@ -224,7 +224,7 @@ def _latex_block(table: Table) -> dict[str, Any]:
 
     A mean and its deviation are two columns that siunitx aligns; one without the other spans both.
     """
-    room, longest = _name_room(table), LETTER * max(len(row[0].shown) for row in table.rows)
+    room, longest = _name_room(table), LETTER * max((len(row[0].shown) for row in table.rows), default=0)
     types = ["l" if longest <= room else rf">{{\raggedright\arraybackslash}}p{{{room:.0f}pt}}"]
     for place in range(1, len(table.columns)):
         mean, deviation = _before(table, place)
