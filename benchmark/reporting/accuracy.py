@@ -34,6 +34,8 @@ from benchmark.statistics.overlap import stretch
 
 SPREAD_NOTE = "± is the sample standard deviation over n seeds (ddof = 1), not an interval."
 INTERVAL_NOTE = "The 95 % interval is that of the mean over seeds, by Student's t, and about this test set alone."
+CUT_NOTE = "The 95 % interval is cut at 0 and at 100, which no accuracy passes."
+ALIKE_NOTE = "The 95 % interval is left out where all seeds have the same accuracy, which shows no spread."
 PARTS_INTERVAL_NOTE = (
     "The 95 % interval is that of the mean over seeds, by Student's t, its error enlarged for the training images that "
     "the test parts' runs share (Nadeau and Bengio 2003)."
@@ -219,11 +221,11 @@ def _numbers(row: Row, ledger: Ledger) -> list[Cell]:
 
 
 def _interval_cell(percent: Sequence[float], test_share: float) -> Cell:
-    """Return the part of the mean's 95 % t interval over seeds that accuracies can have, empty for one seed."""
+    """Return the part of the mean's 95 % t interval over seeds that accuracies can have, empty for seeds all alike."""
     from scipy.special import stdtrit
 
     mean, sd = mean_and_sd(percent)
-    if sd is None:
+    if not sd:
         return Cell("", (None, None))
     reach = float(stdtrit(len(percent) - 1, 0.975)) * sd / sqrt(len(percent)) * stretch(len(percent), test_share)
     low, high = round(max(0.0, mean - reach), 9), round(min(100.0, mean + reach), 9)  # beyond, processors differ
@@ -234,6 +236,9 @@ def _notes(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
     notes = []
     if any(row.n > 1 for row in rows):
         notes += [SPREAD_NOTE, PARTS_INTERVAL_NOTE if test_share(ledger) else INTERVAL_NOTE]
+        ends = {end for row in rows for end in _interval_cell(row.accuracies, test_share(ledger)).values}
+        notes += [CUT_NOTE] * bool(ends & {0.0, 100.0})
+        notes += [ALIKE_NOTE] * any(row.n > 1 and len(set(row.accuracies)) == 1 for row in rows)
     if any(row.milliseconds for row in rows):
         notes.append(TIME_NOTE.format(", ".join(sorted({record.device for record in ledger.records}))))
     if not is_comparable(ledger) and any(row.printed for row in rows):

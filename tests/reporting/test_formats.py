@@ -67,8 +67,15 @@ def accuracy_rows(kind: str, right: dict[str, pd.DataFrame]) -> Rows:
         timed = [r["milliseconds"] for r in records if r["milliseconds"] is not None]
         rows[name] = {
             **spread("accuracy", accuracy),
-            "interval_low": max(0, np.mean(accuracy) - reach),
-            "interval_high": min(100, np.mean(accuracy) + reach),
+            # seeds that are all alike show no spread
+            **(
+                {
+                    "interval_low": max(0, np.mean(accuracy) - reach),
+                    "interval_high": min(100, np.mean(accuracy) + reach),
+                }
+                if reach
+                else {}
+            ),
             "n": len(records),
             "parameters": records[0]["parameters"],
             "macs": records[0]["macs"],
