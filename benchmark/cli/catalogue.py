@@ -15,6 +15,7 @@ from benchmark.config import UserError, nearest, profile_names, profile_path
 from benchmark.ledger import finished_runs, read_experiment
 
 REGISTERED = ("methods", "backbones", "datasets")
+HIDDEN = ("name", "kind", "end_to_end")
 
 
 @app.command(name="list")
@@ -45,8 +46,15 @@ def list_registered(
         typer.echo(json.dumps(rows, indent=1))
         return
     width = max((len(row["name"]) for row in rows), default=0)
+    kind = None
     for row in rows:
-        typer.echo("  ".join([f"{row['name']:<{width}}", *(str(v) for k, v in row.items() if k != "name" and v)]))
+        if row.get("kind") != kind:
+            kind = row["kind"]
+            typer.echo(f"{kind[0].upper()}{kind[1:]}:")
+        shown = [str(value) for key, value in row.items() if key not in HIDDEN and value]
+        typer.echo("  " * bool(kind) + "  ".join([f"{row['name']:<{width}}", *shown]))
+    if what == "methods":
+        typer.echo("`ferfuse table 6` joins trained networks by other rules too, from their recorded predictions.")
 
 
 def _profiles() -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from benchmark.config import UserError
 from benchmark.engine.claims import held_runs
 from benchmark.ledger import (
     Ledger,
+    Record,
     again,
     artifact_folder,
     existing_experiment,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from benchmark.plan import Run
 
 DONE, RUNNING, FAILED, WAITING = STATES = ("done", "running", "failed", "waiting")
-PLAN = "plan.json"
+PLAN, PACKED = "plan.json", "records.jsonl"
 PLANNED = {"run_id", "label", "method", "parents"}
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -71,6 +72,8 @@ def run_states(experiment: Path) -> list[RunState]:
     failed, held, ledger = failed_runs(experiment), held_runs(experiment), _with_plugins(experiment)
     aside = {record.run_id for record in ledger.aside} if ledger else set()
     finished = set(finished_runs(experiment)) - aside
+    if not (experiment / PLAN).is_file() and (experiment / PACKED).is_file():  # packed: what there is was planned
+        return [RunState(record.run_id, _label(record), DONE, "") for record in load_ledger(experiment).records]
     plan = _read_plan(experiment)
     labels = {run["run_id"]: run["label"] for run in plan}
     states = []
@@ -91,6 +94,10 @@ def run_states(experiment: Path) -> list[RunState]:
             state, why = WAITING, _why_waiting(experiment, run, (labels, finished, set(failed)))
         states.append(RunState(run_id, run["label"], state, why))
     return states
+
+
+def _label(record: Record) -> str:
+    return f"{record.method or record.kind} · {'+'.join(record.backbones)} · seed {record.seed}"
 
 
 def summary(experiment: Path) -> dict[str, Any]:
