@@ -24,7 +24,8 @@ class OgmGe(nn.Module):
 
     scores = sum_i (W_i f_i + b / n). With s_i the batch's mean of softmax(W_i f_i + b / n) at the right class, and
     r_i = s_i / mean of the others' s, the gradient of backbone i is multiplied by k_i = 1 - tanh(strength * r_i) where
-    r_i > 1, by 1 elsewhere; noise of the gradient's own standard deviation is added to it (GE), parameter by parameter.
+    r_i > 1, by 1 elsewhere, and noise of the gradient's own standard deviation is added to it (GE), tensor by tensor.
+    That is done to weights alone, as in the authors' code: biases and normalisation learn as they would.
     Of a batch that is cut for want of memory, the last part gives the k. Shapes: features (B, D_i) -> (B, C).
     """
 
@@ -56,10 +57,10 @@ class OgmGe(nn.Module):
         return F.cross_entropy(scores, targets)
 
     def adjust_gradients(self, backbones: Sequence[nn.Module]) -> None:
-        """Multiply each backbone's gradient by its factor, and add noise."""
+        """Multiply the gradient of each backbone's weights by its factor, and add noise."""
         for backbone, factor in zip(backbones, self.factors, strict=True):
             for parameter in backbone.parameters():
-                if parameter.grad is not None:
+                if parameter.grad is not None and parameter.ndim > 1:
                     spread = parameter.grad.std(correction=0)
                     parameter.grad.mul_(factor)
                     if self.noise:

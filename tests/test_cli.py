@@ -281,10 +281,10 @@ def test_plan_and_status(finished: Path) -> None:
     assert all(row["finished"] for row in found["runs"])
     assert found["estimate"] is None
     more = ferfuse("plan", *SETTINGS, "--set=seeds=2", folder=finished).stdout.splitlines()
-    assert more[-3] == "14 runs: 7 finished, 7 to do"
-    assert more[-2].startswith("verdicts at 2 seeds (statistics.looks); chance to show gains of 1 and 2 points ")
+    more = more[more.index("14 runs: 7 finished, 7 to do") :]  # on a busy machine a line on savings follows
+    assert more[1].startswith("verdicts at 2 seeds (statistics.looks); chance to show gains of 1 and 2 points ")
     size = r"about \d+(?: seconds|\.?\d* minutes), \d\.\d GB of memory and \d\.\d GB of disk with \d workers? on cpu"
-    assert re.fullmatch(rf"{size}, an estimate: from finished runs like them", more[-1])
+    assert re.fullmatch(rf"{size}, an estimate: from finished runs like them", more[2])
     assert "7 of 7 planned runs finished" in ferfuse("status", folder=finished).stdout
 
 
