@@ -57,8 +57,8 @@ def ensemble_table(ledger: Ledger) -> Table:
     notes = [
         SPREAD_NOTE,
         "Networks are joined by their predictions of validation images alone: temperatures (Guo et al. 2017), greedy "
-        "selection with replacement (Caruana et al. 2004), a logistic regression on log probabilities at scikit-learn's "
-        "default strength (Wolpert 1992). "
+        "selection with replacement (Caruana et al. 2004), a logistic regression on log probabilities, at "
+        "scikit-learn's default strength (Wolpert 1992). "
         "Best single is the network with the highest mean validation accuracy, of the same networks.",
         f"Intervals hold for the comparisons with one baseline together ({_sizes(entries)}), not for both baselines.",
         *([BATCH_NOTE] if any(entry.method in dependent for entry in entries) else []),
