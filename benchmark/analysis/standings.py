@@ -36,11 +36,12 @@ def _alone(evidence: Evidence, name: str, seed: int) -> float:
 
 
 def _family(names: list[str], pairs: Sequence[Any], accuracies: Floats, protocol: Protocol) -> dict[str, Any]:
-    """Return the top of each pair: (P, M, S) accuracies of the named arms."""
+    """Return the top of each pair: (P, M, S) accuracies of the named arms; all of them before the first look."""
     n_seeds = accuracies.shape[2]
-    at = looks(protocol.looks or (n_seeds,), n_seeds, alpha=protocol.alpha).current
+    found = looks(protocol.looks or (n_seeds,), n_seeds, alpha=protocol.alpha)
+    at = found.current
     apart = stretched(accuracies[:, :, : at.n_seeds], protocol.test_share)
-    tops = top_arms(apart, alpha=at.alpha)
+    tops = top_arms(apart, alpha=at.alpha if found.reached else 0.0)
     return {
         "compared": names,
         "comparisons": len(pairs) * len(names) * (len(names) - 1) // 2,

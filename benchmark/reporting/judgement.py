@@ -94,6 +94,8 @@ def _notes(found: Values, family: Family, number: int) -> list[str]:
         return []
     if found["looks"]["current"] == 1:
         return ["One seed shows no spread: no difference is tested."]
+    if not found["looks"]["reached"]:
+        return [f"No difference is tested before {found['looks']['current']} seeds, as planned."]
     test = (
         f"paired t tests over {counted(found['looks']['current'], 'seed')}, Holm over "
         f"{counted(family.comparisons, 'comparison')} at level {found['looks']['alpha']:g}"
@@ -114,6 +116,10 @@ def _overall(found: Values) -> str:
     family = found["standings"]["methods"]
     top, compared = family["groups"][0]["top"], family["compared"]
     titles = [title_of(found, name) for name in top]
+    if not found["looks"]["reached"]:
+        planned = found["looks"]["current"]
+        later = f"no difference is tested before {planned} seeds, as planned"
+        return f"On the mean over pairs {titles[0]} is highest; {later}."
     if len(top) == 1:
         return f"On the mean over pairs {titles[0]} is significantly above every other method."
     others = "any other method" if len(top) == len(compared) else listed(titles[1:])
