@@ -54,7 +54,7 @@ def list_registered(
         shown = [str(value) for key, value in row.items() if key not in HIDDEN and value]
         typer.echo("  " * bool(kind) + "  ".join([f"{row['name']:<{width}}", *shown]))
     if what == "methods":
-        typer.echo("`ferfuse table 6` joins trained networks by other rules too, from their recorded predictions.")
+        typer.echo("`ferfuse table 6 --experiment NAME` joins networks without any training.")
 
 
 def _profiles() -> list[dict[str, Any]]:
