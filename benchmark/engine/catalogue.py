@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 KINDS = (
-    "nothing is learnt",
-    "learnt on the stored outputs of trained networks",
-    "learnt together with the networks",
-    "learnt together with the networks, by a loss or gradients of its own",
+    "not trained",
+    "trained on the stored outputs of networks",
+    "trained together with the networks",
+    "trained together with the networks, by a loss or gradients of its own",
 )
 
 

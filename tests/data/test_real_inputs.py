@@ -623,6 +623,17 @@ def test_training_images_that_equal_test_images_are_left_out(tmp_path: Path) -> 
         find_dataset(clean.model_copy(update={"root": root / "train"}), tmp_path / "data")
 
 
+@pytest.mark.parametrize(("parts", "words"), [(("train", "test"), "leave-out leaves out"), (("",), "take one of each")])
+def test_the_remedy_of_a_leak_is_one_that_works(tmp_path: Path, parts: tuple[str, ...], words: str) -> None:
+    root = class_folders(tmp_path / "set", parts, images=6)
+    first = next((root / parts[-1] / "anger").iterdir())
+    (root / parts[0] / "anger" / "again.png").write_bytes(first.read_bytes())
+    manifest = read(root)
+    split = "official" if manifest.is_test.any() else "kfold"
+    found = check_data(manifest, DataSettings(split=split), tmp_path / "data").findings
+    assert words in next(one.remedy for one in found if one.code == "identical-across")
+
+
 def test_no_training_image_is_left_that_looks_like_a_test_image(tmp_path: Path) -> None:
     """Copies of a test image, and likenesses of it twice over, hide each other where one image stands for identical."""
     root = class_folders(tmp_path / "set", images=4)

@@ -10,7 +10,7 @@ from benchmark.data.gate.findings import Finding, Subject
 from benchmark.data.gate.near import near_pairs
 
 CODES = ("identical-across", "identical-within", "conflicting-labels", "near-across", "near-within")
-_ACROSS = "one learnt from, one tested on"
+_ACROSS = "one trained on, one tested on"
 _DROP = "take one of each pair out of the list"
 
 
@@ -25,7 +25,8 @@ def check_duplicates(subject: Subject) -> Iterator[Finding]:
         ("near-within", "warning", alike[~subject.parted(alike)], "pairs that look alike within a part", ""),
     ):
         if len(pairs):
-            remedy = f"--set data.duplicates={setting} leaves out those that are not test images" if setting else _DROP
+            leaves = setting and subject.manifest.is_test.any()  # without a test set of its own nothing can be left out
+            remedy = f"--set data.duplicates={setting} leaves out those that are not test images" if leaves else _DROP
             yield Finding(code, severity, len(pairs), what, subject.pair_names(pairs), remedy)
     conflicting = same[labels[same[:, 0]] != labels[same[:, 1]]]
     if len(conflicting):
