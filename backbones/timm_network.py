@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from backbones._registry import Backbone, BranchOutput
 
 PREFIX = "timm/"
-INSTALL = "networks of timm need timm: pip install 'ferfuse[timm]'"
 
 
 class TimmNetwork(nn.Module):
@@ -72,7 +71,7 @@ def timm_network(name: str) -> Backbone | None:
     try:
         import timm
     except ModuleNotFoundError as error:
-        raise ValueError(INSTALL) from error
+        raise ValueError("networks of timm need timm: pip install 'ferfuse[timm]'") from error
     own = name.removeprefix(PREFIX)
     if not timm.is_model(own):
         close = get_close_matches(own, timm.list_models(), n=3, cutoff=0.4)

@@ -54,6 +54,10 @@ def find_weights(source: str, backbone: Backbone) -> InitialWeights:
             f"no weights file {path} for {backbone.name}; "
             "give the path of a .pth or .safetensors file, or use weights=none"
         )
+    return _from_file(path)
+
+
+def _from_file(path: Path) -> InitialWeights:
     return InitialWeights(path, hashlib.sha256(path.read_bytes()).hexdigest()[:16])
 
 
@@ -87,7 +91,7 @@ def _of_timm(backbone: Backbone, source: str) -> InitialWeights:
             f"weights {source} of {backbone.name} cannot be downloaded here; "
             "give a file as weights={" + backbone.name + ": FILE}, or use weights=none"
         ) from error
-    return InitialWeights(path, hashlib.sha256(path.read_bytes()).hexdigest()[:16])
+    return _from_file(path)
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

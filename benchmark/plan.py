@@ -13,7 +13,7 @@ from backbones import BACKBONES, BranchOutput, find_backbone, resolve_backbone, 
 from backbones.shapes import build_without_memory, look_at_image, multiply_adds
 from backbones.weights import find_weights
 from benchmark.config import Settings, StageSettings, UserError
-from benchmark.ledger.ids import run_id_of
+from benchmark.ledger.ids import run_id_of, run_label
 from benchmark.plugins import blaming
 from fusion_methods import FUSION_METHODS, FusionSpec, build_method, resolve_fusion
 
@@ -62,8 +62,7 @@ class Run:
     @property
     def label(self) -> str:
         """A line that names the run for people."""
-        names = "+".join(self.backbones)
-        return f"{self.method} · {names} · seed {self.seed}" if self.method else f"{names} · seed {self.seed}"
+        return run_label(self.method, self.backbones, self.seed)
 
 
 @dataclass(frozen=True)

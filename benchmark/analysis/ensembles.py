@@ -11,7 +11,7 @@ from benchmark.analysis.comparisons import BEST_SINGLE, Contrast, Decision, deci
 from benchmark.analysis.evidence import Bools, Evidence, Floats, Group, Outcome, read_evidence
 from benchmark.analysis.report import protocol_of
 from benchmark.config import UserError
-from benchmark.ledger import Ledger
+from benchmark.ledger import Ledger, logits_of
 from benchmark.statistics.crossed import correctness_difference
 from benchmark.statistics.ensembles import Ensemble, average, greedy_selection, stacking, temperature_scaled
 
@@ -52,18 +52,13 @@ def ensembles(ledger: Ledger) -> list[Entry]:
     evidence = read_evidence(ledger)
     scores = _Scores(evidence)
     every = tuple(ledger.experiment["main"]["backbones"])
+    chosen = {PAIRS: evidence.groups, ALL: [every] if len(every) > 1 and [every] != evidence.groups else []}
     entries: list[Entry] = []
-    for networks, groups in (
-        (PAIRS, evidence.groups),
-        (ALL, [every] * (len(every) > 1 and [every] != evidence.groups)),
-    ):
-        if not groups:
-            continue
+    for networks, groups in ((name, groups) for name, groups in chosen.items() if groups):
         correct = {name: scores.correct(join, groups) for name, join in ENSEMBLES.items()}
         if networks == PAIRS:
             correct |= {name: evidence.correct(name) for name in evidence.methods}
-        best = evidence.best_single() if networks == PAIRS else evidence.best_of(every)
-        entries += _entries(evidence, networks, correct, best)
+        entries += _entries(evidence, networks, correct, evidence.best_single(groups))
     if not entries:
         raise UserError(f"experiment '{ledger.name}' has one network, and nothing to join it with")
     return entries
@@ -120,8 +115,7 @@ class _Scores:
         if (name, seed) not in self._read:
             table = self.evidence.ledger.prediction_table(self.evidence.records[None, (name,), seed].run_id)
             table = table.take(pc.sort_indices(table.column("image_id").cast("string")))
-            columns = [column for column in table.column_names if column.startswith("logit_")]
-            logits = np.column_stack([table.column(column).to_numpy() for column in columns]).astype(np.float64)
+            logits = logits_of(table).astype(np.float64)
             labels = table.column("label").to_numpy()
             is_test = pc.equal(table.column("split").cast("string"), "test").to_numpy()
             if is_test.all():

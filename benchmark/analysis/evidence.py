@@ -84,15 +84,10 @@ class Evidence:
         records = [[self.records[method, group, seed] for seed in self.seeds] for group in self.groups]
         return np.array([[100 * record.metrics[rule][name] for record in row] for row in records])
 
-    def best_single(self) -> Bools | Floats:
+    def best_single(self, groups: Sequence[Group] | None = None) -> Bools | Floats:
         """Return what the best network of each group alone gets right, best on validation; as `correct` does."""
-        best = [self._best_branch(group) for group in self.groups]
+        best = [self._best_branch(group) for group in (self.groups if groups is None else groups)]
         return np.array([[self.compared(self.outcomes[None, (name,), s]) for name in best] for s in self.seeds])
-
-    def best_of(self, names: Group) -> Bools | Floats:
-        """Return what the best of some networks on validation gets right, (S, 1, N) or (S, 1, 1)."""
-        best = (self._best_branch(names),)
-        return np.array([[self.compared(self.outcomes[None, best, seed])] for seed in self.seeds])
 
     def _best_branch(self, group: Group) -> str:
         """Return the network with the highest mean validation accuracy over seeds, the first of equals."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmark.cli.application import app
+from benchmark.cli.help import first_sentence
 from benchmark.cli.options import AsJson, Plugins, ResultsDir
 from benchmark.config import UserError, nearest, profile_names, profile_path
 from benchmark.ledger import finished_runs, read_experiment
@@ -63,8 +64,7 @@ def _profiles() -> list[dict[str, Any]]:
     for name in profile_names():
         lines = profile_path(name).read_text(encoding="utf-8").splitlines()
         comment = "\n".join(line.removeprefix("#").strip() for line in lines if line.startswith("#"))
-        purpose = " ".join(comment.split("\n\n")[1].split())
-        rows.append({"name": name, "purpose": purpose.partition(". ")[0].rstrip(".") + "."})
+        rows.append({"name": name, "purpose": first_sentence(comment.split("\n\n")[1])})
     return rows
 
 

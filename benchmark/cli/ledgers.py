@@ -76,7 +76,7 @@ def export(
     names. Example: ferfuse export --experiment demo-raf-db --name reference/mine
     """
     from benchmark.analysis.verify import verify_ledger
-    from benchmark.data.vocabulary import LABELS_STAY
+    from benchmark.data.formats import labels_stay
     from benchmark.ledger.packing import publish
 
     source = experiment or experiment_name(profile, dataset, data_root)
@@ -88,6 +88,6 @@ def export(
             f"{broken[0]}; `ferfuse verify --experiment {source}` lists all {len(broken)}; nothing is published"
         )
     ledger = load_ledger(folder)
-    target = publish(ledger, results_dir, packed, title, unnamed=ledger.experiment["dataset"]["name"] in LABELS_STAY)
+    target = publish(ledger, results_dir, packed, title, unnamed=labels_stay(ledger.experiment["dataset"]["name"]))
     size = sum(path.stat().st_size for path in target.iterdir())
     typer.echo(f"wrote {target}: {size / 1e6:.2f} MB; `ferfuse report --experiment {packed}` writes its report")

@@ -10,8 +10,6 @@ OFFICIAL_COUNTS = {
     "test": (329, 74, 160, 1185, 478, 162, 680),
 }  # images of each class in RAF-DB basic
 
-LABELS_STAY = ("raf-db", "affectnet", "ck+", "jaffe", "kdef")  # data sets whose labels must not be passed on
-
 SYNTHETIC_MARK = "SYNTHETIC"  # a file of this name beside the label file's folder says that the images are drawn
 
 _OTHER_NAMES = {

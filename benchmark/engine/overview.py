@@ -11,13 +11,13 @@ from benchmark.config import UserError
 from benchmark.engine.claims import held_runs
 from benchmark.ledger import (
     Ledger,
-    Record,
     again,
     artifact_folder,
     existing_experiment,
     failed_runs,
     finished_runs,
     load_ledger,
+    packed_runs,
     write_json,
 )
 from benchmark.ledger.files import read_json
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from benchmark.plan import Run
 
 DONE, RUNNING, FAILED, WAITING = STATES = ("done", "running", "failed", "waiting")
-PLAN, PACKED = "plan.json", "records.jsonl"
+PLAN = "plan.json"
 PLANNED = {"run_id", "label", "method", "parents"}
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -69,11 +69,11 @@ def run_states(experiment: Path) -> list[RunState]:
         UserError: there is no such experiment, or no plan of it.
     """
     existing_experiment(experiment)
+    if not (experiment / PLAN).is_file() and packed_runs(experiment):  # published: what is there was planned
+        return [RunState(one.run_id, one.label, DONE, "") for one in load_ledger(experiment).records]
     failed, held, ledger = failed_runs(experiment), held_runs(experiment), _with_plugins(experiment)
     aside = {record.run_id for record in ledger.aside} if ledger else set()
     finished = set(finished_runs(experiment)) - aside
-    if not (experiment / PLAN).is_file() and (experiment / PACKED).is_file():  # packed: what there is was planned
-        return [RunState(record.run_id, _label(record), DONE, "") for record in load_ledger(experiment).records]
     plan = _read_plan(experiment)
     labels = {run["run_id"]: run["label"] for run in plan}
     states = []
@@ -94,10 +94,6 @@ def run_states(experiment: Path) -> list[RunState]:
             state, why = WAITING, _why_waiting(experiment, run, (labels, finished, set(failed)))
         states.append(RunState(run_id, run["label"], state, why))
     return states
-
-
-def _label(record: Record) -> str:
-    return f"{record.method or record.kind} · {'+'.join(record.backbones)} · seed {record.seed}"
 
 
 def summary(experiment: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from benchmark.ledger.format import (
     failed_runs,
     finished_runs,
     is_finished,
+    packed_runs,
     read_audit,
     read_experiment,
     read_failure,
@@ -21,7 +22,7 @@ from benchmark.ledger.format import (
     write_failure,
     write_run,
 )
-from benchmark.ledger.reading import Ledger, load_ledger
+from benchmark.ledger.reading import Ledger, load_ledger, logits_of
 from benchmark.ledger.schema import SCHEMA, SELECTIONS
 
 __all__ = [
@@ -41,6 +42,8 @@ __all__ = [
     "finished_runs",
     "is_finished",
     "load_ledger",
+    "logits_of",
+    "packed_runs",
     "read_audit",
     "read_experiment",
     "read_failure",

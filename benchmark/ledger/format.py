@@ -34,6 +34,7 @@ from benchmark.ledger.files import (
     write_json,
     write_text,
 )
+from benchmark.ledger.ids import run_label
 from benchmark.ledger.schema import SCHEMA, ExperimentFile, RecordFile
 
 if TYPE_CHECKING:
@@ -76,6 +77,11 @@ class Record:
     milliseconds: float | None = None
     schema: int = SCHEMA
     digests: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """A line that names the run for people."""
+        return run_label(self.method, self.backbones, self.seed)
 
     @property
     def sources(self) -> dict[str, str]:

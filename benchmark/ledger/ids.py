@@ -20,3 +20,8 @@ def run_id_of(kind: str, identity: dict[str, Any], seed: int, parents: Sequence[
     """
     value = {"code": CODE_SCHEMA, "schema": SCHEMA, "kind": kind, "seed": seed, "parents": list(parents), **identity}
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def run_label(method: str | None, backbones: Sequence[str], seed: int) -> str:
+    """Return the line that names a run for people, planned or finished."""
+    return " · ".join(filter(None, [method, "+".join(backbones), f"seed {seed}"]))

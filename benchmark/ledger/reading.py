@@ -210,16 +210,22 @@ class Ledger:
         return (self.root / "records.jsonl").is_file()
 
 
+def logits_of(table: pa.Table) -> NDArray[np.floating[Any]]:
+    """Return the scores of a table of predictions, (N, C)."""
+    import numpy as np
+
+    return np.column_stack([table.column(name).to_numpy() for name in table.column_names if name.startswith("logit_")])
+
+
 def _classify(table: pa.Table) -> Classified:
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    logits = [table.column(name).to_numpy() for name in table.column_names if name.startswith("logit_")]
     return Classified(
         image_ids=table.column("image_id").cast(pa.string()).combine_chunks(),
         is_test=pc.equal(table.column("split"), "test").to_numpy(),
-        predicted=np.column_stack(logits).argmax(axis=1),
+        predicted=logits_of(table).argmax(axis=1),
         labels=table.column("label").to_numpy().astype(np.int64),
     )
 

@@ -236,9 +236,9 @@ def _notes(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
     notes = []
     if any(row.n > 1 for row in rows):
         notes += [SPREAD_NOTE, PARTS_INTERVAL_NOTE if test_share(ledger) else INTERVAL_NOTE]
-        ends = {end for row in rows for end in _interval_cell(row.accuracies, test_share(ledger)).values}
-        notes += [CUT_NOTE] * bool(ends & {0.0, 100.0})
-        notes += [ALIKE_NOTE] * any(row.n > 1 and len(set(row.accuracies)) == 1 for row in rows)
+        intervals = [_interval_cell(row.accuracies, test_share(ledger)).values for row in rows if row.n > 1]
+        notes += [CUT_NOTE] * any({0.0, 100.0} & {*ends} for ends in intervals)
+        notes += [ALIKE_NOTE] * ((None, None) in intervals)
     if any(row.milliseconds for row in rows):
         notes.append(TIME_NOTE.format(", ".join(sorted({record.device for record in ledger.records}))))
     if not is_comparable(ledger) and any(row.printed for row in rows):

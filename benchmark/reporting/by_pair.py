@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from statistics import fmean
 
 from benchmark.analysis.facts import is_comparable
 from benchmark.ledger import Ledger
 from benchmark.reporting.accuracy import Row, data_name, fusion_rows, seeds_text
-from benchmark.reporting.tables import BATCH, OTHER_DATA, Cell, Column, Table, spread_cell, spread_column
+from benchmark.reporting.tables import BATCH, NOTES_OF, OTHER_DATA, Cell, Column, Table, spread_cell, spread_column
 from benchmark.reporting.wording import Values
+from benchmark.statistics.means import means_by_seed
 
 ACROSS = 5  # columns of numbers side by side: at 8 pt beside names in 122 mm, and in 100 characters
 MEAN = "mean"
@@ -59,15 +59,9 @@ def by_pair(table: Table, ledger: Ledger, found: Values | None) -> Table:
     )
 
 
-def mean_by_seed(rows: Sequence[Row]) -> list[float]:
-    """Return the mean accuracy over the lines of one method, for each seed that all of them have, in percent."""
-    found = [dict(zip(row.seeds, row.accuracies, strict=True)) for row in rows]
-    common = set.intersection(*map(set, found))
-    return [fmean(values[seed] for values in found) for seed in sorted(common)]
-
-
 def _mean_cell(rows: Sequence[Row], pairs: int, *, is_best: bool) -> Cell:
-    values = mean_by_seed(rows) if len(rows) == pairs else []
+    by_seed = [dict(zip(row.seeds, row.accuracies, strict=True)) for row in rows]
+    values = means_by_seed(by_seed) if len(rows) == pairs else []
     return replace(spread_cell(values), is_best=is_best and bool(values))
 
 
@@ -115,5 +109,5 @@ def _caption(ledger: Ledger, rows: Sequence[Row]) -> str:
 
 def _is_about_accuracy(note: str) -> bool:
     """Tell whether a note of the long table is about what is shown here."""
-    elsewhere = ("The 95 % interval", "Milliseconds per image", "The verdict is", OTHER_DATA)
+    elsewhere = (*NOTES_OF.values(), "The verdict is", OTHER_DATA)
     return not note.startswith(elsewhere)

@@ -12,6 +12,7 @@ from typing import Any
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
 from benchmark.ledger import Ledger, Record
+from benchmark.statistics.means import means_by_seed
 from benchmark.trained import is_main
 
 PREFIX = "ferfuse"
@@ -154,14 +155,15 @@ def summary_metrics(ledger: Ledger, comparisons: Sequence[dict[str, Any]]) -> di
     main, found = ledger.experiment["main"], {}
     for method in main["methods"]:
         own = [record for record in ledger.of_kind("fusion") if record.method == method and is_main(ledger, record)]
-        by_seed: dict[int, list[float]] = {}
+        pairs: dict[tuple[str, ...], dict[int, float]] = {}
         for record in own:
-            by_seed.setdefault(record.seed, []).append(100 * record.metrics["validation_selected"]["accuracy"])
-        pairs = len({tuple(record.backbones) for record in own})
-        means = [fmean(values) for values in by_seed.values() if len(values) == pairs]
-        if means and pairs == sum(len(group) > 1 for group in main["groups"]):
+            accuracy = 100 * record.metrics["validation_selected"]["accuracy"]
+            pairs.setdefault(tuple(record.backbones), {})[record.seed] = accuracy
+        if len(pairs) < sum(len(group) > 1 for group in main["groups"]):
+            continue
+        if means := means_by_seed(list(pairs.values())):
             found[f"accuracy_percent/{method}"] = fmean(means)
-        if f"accuracy_percent/{method}" in found and len(means) > 1:
+        if len(means) > 1:
             found[f"accuracy_percent_sd/{method}"] = stdev(means)
     for row in comparisons:
         if row["family"] == "primary":

@@ -121,7 +121,7 @@ def _fit_and_keep(
         return {name: predict(index) for name, index in looked_at.items()}
 
     steps = len(epoch_order(run, split.train, 1))
-    task = Task(batches, steps, evaluate, workspace.labels_of(split), own_loss(network, lambda branches: branches))
+    task = Task(batches, steps, evaluate, workspace.labels_of(split), own_loss(network))
     outcome = fit(network, task, stage_of(run), execution_of(run, workspace))
     if outcome.state:
         save_tensors(outcome.state, artifact_folder(workspace.experiment, run.run_id) / WEIGHTS)

@@ -31,16 +31,20 @@ def batch_loss(network: nn.Module, inputs: Any, targets: Tensor) -> tuple[Tensor
     """Return a batch's mean cross entropy, and (2,) its summed loss and right images, detached."""
     scores = network(inputs)
     loss = F.cross_entropy(scores, targets)
+    return loss, _seen(loss, scores, targets)
+
+
+def _seen(loss: Tensor, scores: Tensor, targets: Tensor) -> Tensor:
     right = (scores.detach().argmax(1) == classes_of(targets)).sum()
-    return loss, torch.stack([loss.detach() * len(targets), right.to(loss.dtype)])
+    return torch.stack([loss.detach() * len(targets), right.to(loss.dtype)])
 
 
-def own_loss(head: nn.Module, branches_of: Callable[[Any], Any]) -> BatchLoss:
+def own_loss(head: nn.Module, branches_of: Callable[[Any], Any] = lambda inputs: inputs) -> BatchLoss:
     """Return the loss that a fusion method has of its own, `batch_loss` where it has none.
 
     Args:
         head: the fusion method.
-        branches_of: a batch's inputs -> the outputs of its branches.
+        branches_of: a batch's inputs -> the outputs of its branches, which stored ones are already.
     """
     if getattr(head, "training_loss", None) is None:
         return batch_loss
@@ -51,8 +55,7 @@ def own_loss(head: nn.Module, branches_of: Callable[[Any], Any]) -> BatchLoss:
         loss: Tensor = head.training_loss(scores, branches, targets)  # type: ignore[operator]
         if loss.ndim:
             raise ValueError(f"its training_loss gives {tuple(loss.shape)} numbers, not the mean loss of the batch")
-        right = (scores.detach().argmax(1) == classes_of(targets)).sum()
-        return loss, torch.stack([loss.detach() * len(targets), right.to(loss.dtype)])
+        return loss, _seen(loss, scores, targets)
 
     return loss_of
 

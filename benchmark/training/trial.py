@@ -88,8 +88,7 @@ def _stored_task(run: Run, workspace: Workspace) -> tuple[nn.Module, Task]:
             scores = [module(take(rows)) for rows in batches_of(split.validation, batch)]
         return {"validation": torch.cat(scores).float().cpu().numpy()}
 
-    loss_of = own_loss(network, lambda branches: branches)
-    return network, Task(batches, len(epoch_order(run, split.train, 1)), evaluate, {}, loss_of)
+    return network, Task(batches, len(epoch_order(run, split.train, 1)), evaluate, {}, own_loss(network))
 
 
 def _backbone_task(run: Run, workspace: Workspace) -> tuple[nn.Module, Task]:

@@ -42,7 +42,7 @@ def test_baselines_are_of_the_same_networks(ledger: Ledger, entries: dict[tuple[
     every = tuple(ledger.experiment["main"]["backbones"])
     alone = {
         PAIRS: 100 * evidence.best_single().mean(axis=(1, 2)),
-        ALL: 100 * evidence.best_of(every).mean(axis=(1, 2)),
+        ALL: 100 * evidence.best_single([every]).mean(axis=(1, 2)),
     }
     for (networks, method), entry in entries.items():
         test = entry.against[BEST_SINGLE].test

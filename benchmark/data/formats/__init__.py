@@ -28,6 +28,7 @@ class Format:
         read: (folder that fits, data folder) -> manifest; what has to be converted is written into the data folder.
         aside: patterns of files in the release that hold no labelled pictures, or are read for their labels; every
             other picture has to be used.
+        labels_stay: whether the terms forbid that labels are passed on.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Format:
     fits: Callable[[Path], bool]
     read: Callable[[Path, Path], Manifest]
     aside: tuple[str, ...] = ()
+    labels_stay: bool = False
 
 
 @cache
@@ -43,6 +45,11 @@ def all_formats() -> tuple[Format, ...]:
     """Return every format, the specific before the general."""
     modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
     return tuple(one for module in modules for one in getattr(module, "FORMATS", None) or (module.FORMAT,))
+
+
+def labels_stay(dataset: str) -> bool:
+    """Tell whether the labels of a data set must not be passed on, by its name."""
+    return any(one.name == dataset and one.labels_stay for one in all_formats())
 
 
 def read_dataset(name: str, root: Path, data_dir: Path) -> Manifest:

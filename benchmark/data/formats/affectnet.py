@@ -92,4 +92,5 @@ FORMAT = Format(
     fits=_fits,
     read=_read,
     aside=("annotations/*.npy",),
+    labels_stay=True,
 )

@@ -74,4 +74,5 @@ FORMAT = Format(
     fits=_fits,
     read=_read,
     aside=("*_emotion.txt", "*_landmarks.txt", "*_facs.txt"),
+    labels_stay=True,
 )

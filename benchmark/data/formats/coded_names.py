@@ -83,7 +83,7 @@ def _read(coding: Coding) -> Callable[[Path, Path], Manifest]:
 
 
 def _format(coding: Coding, layout: str) -> Format:
-    return Format(coding.name, layout, TERMS.format(coding.title), _fits(coding), _read(coding))
+    return Format(coding.name, layout, TERMS.format(coding.title), _fits(coding), _read(coding), labels_stay=True)
 
 
 FORMATS = (

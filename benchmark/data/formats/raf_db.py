@@ -184,4 +184,5 @@ FORMAT = Format(
     fits=_fits,
     read=lambda base, _: read_raf_db(base),
     aside=("EmoLabel/*.txt", "EmoLabel/*.json", "Image/original/*", "Annotation/**/*", SYNTHETIC_MARK),
+    labels_stay=True,
 )

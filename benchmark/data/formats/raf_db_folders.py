@@ -90,4 +90,5 @@ FORMAT = Format(
     fits=_fits,
     read=_read,
     aside=("*_labels.csv", SYNTHETIC_MARK),
+    labels_stay=True,
 )
