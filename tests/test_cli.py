@@ -356,7 +356,7 @@ def test_faults_in_the_data_are_found_before_anything_runs(faces: Path, tmp_path
     root = Path(shutil.copytree(faces, tmp_path / "basic"))
     words = ["reproduce", "--dataset", "raf-db", "--data-root", str(root)]
     (root / IMAGE_FOLDER / "train_00004_aligned.jpg").write_bytes(b"not an image")
-    assert "unreadable: 1 files that cannot be decoded as images, first train_00004.jpg" in fault(*words)
+    assert "unreadable: 1 file that cannot be decoded as images, first train_00004.jpg" in fault(*words)
     (root / IMAGE_FOLDER / "train_00004_aligned.jpg").unlink()
     assert "1 of 168 images" in fault(*words)
     label_file = root / LABEL_FILE
@@ -412,6 +412,26 @@ def test_an_imported_set_is_found_and_checked(tmp_path: Path) -> None:
     )
     assert first == second
     assert "give it by --data-root" in ferfuse("data", "import", "other", folder=tmp_path, status=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        (["ferfuse", "rep"], {"report", "reproduce"}),
+        (["ferfuse", "table", "--profile", "open-faces-"], {"open-faces-32px", "open-faces-cpu"}),
+        (["ferfuse", "plan", "--dataset", "fer"], {"fer2013", "ferplus"}),
+        (["ferfuse", "status", "--experiment", "reference/o"], {"reference/one"}),
+    ],
+)
+def test_a_shell_completes_commands_and_names(typed: list[str], completed: set[str], tmp_path: Path) -> None:
+    for name in ("reference/one", "two"):
+        (tmp_path / "results" / name).mkdir(parents=True)
+        (tmp_path / "results" / name / "experiment.json").touch()
+    asked = {"_FERFUSE_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(typed), "COMP_CWORD": str(len(typed) - 1)}
+    code = "import sys; sys.argv = ['ferfuse']; from benchmark.cli import main; main()"
+    environment = {**os.environ, **asked}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert set(done.stdout.split()) == completed
 
 
 def test_lists_after_an_option_are_spread() -> None:

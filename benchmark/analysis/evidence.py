@@ -175,7 +175,8 @@ def refuse_missing_cells(
         for (method, lacking), found in missing.items()
     ]
     raise UserError(
-        f"{count} of {total} runs are missing and nothing is imputed; `{command}` does them: {'; '.join(texts)}"
+        f"{count} of {total} runs {'is' if count == 1 else 'are'} missing and nothing is imputed; "
+        f"`{command}` does them: {'; '.join(texts)}"
     )
 
 

@@ -229,7 +229,9 @@ def _compare(
         rows = [np.array([one.percent[one.seeds.index(seed)] for seed in shared]) for one in (a, b)]
         left_out = sum(seeds) - 2 * len(shared)
         if left_out:
-            notes.append(f"{left_out} seeds that {method} and {baseline} do not share are left out of their comparison")
+            notes.append(
+                f"left out of the comparison of {method} and {baseline}: seeds that they do not share ({left_out})"
+            )
         means = float(rows[0].mean()), float(rows[1].mean())
         test = compare_differences(rows[0] - rows[1], protocol, comparisons=comparisons, persons=evidence.persons)
         return Judged(evidence.dataset, method, baseline, means, seeds, True, test)

@@ -17,7 +17,7 @@ from benchmark.config import UserError
 from benchmark.ledger import storage_fault
 
 
-def application(name: str, purpose: str) -> typer.Typer:
+def application(name: str, purpose: str, *, completes: bool = False) -> typer.Typer:
     """Return an application without commands yet."""
     return Application(
         name=name,
@@ -25,11 +25,13 @@ def application(name: str, purpose: str) -> typer.Typer:
         help=purpose,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
-        add_completion=False,
+        add_completion=completes,
     )
 
 
-app = application("ferfuse", "Is this fusion method's gain real? A reproducible benchmark and ablation suite.")
+app = application(
+    "ferfuse", "Is this fusion method's gain real? A reproducible benchmark and ablation suite.", completes=True
+)
 
 
 def _say_version(asked: bool) -> None:

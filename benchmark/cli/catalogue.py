@@ -11,7 +11,7 @@ import typer
 
 from benchmark.cli.application import app
 from benchmark.cli.help import first_sentence
-from benchmark.cli.options import AsJson, Plugins, ResultsDir
+from benchmark.cli.options import AsJson, Plugins, ResultsDir, experiment_folders
 from benchmark.config import UserError, nearest, profile_names, profile_path
 from benchmark.ledger import finished_runs, read_experiment
 
@@ -71,14 +71,14 @@ def _profiles() -> list[dict[str, Any]]:
 def _experiments(results_dir: Path) -> list[dict[str, Any]]:
     """Return the experiments of a results folder, with what they are about and how many runs are finished."""
     rows = []
-    for file in sorted([*results_dir.glob("*/experiment.json"), *results_dir.glob("*/*/experiment.json")]):
-        description = read_experiment(file.parent) or {}
+    for name, folder in experiment_folders(results_dir).items():
+        description = read_experiment(folder) or {}
         rows.append(
             {
-                "name": file.parent.relative_to(results_dir).as_posix(),
+                "name": name,
                 "data": description["dataset"]["title"],
                 "profile": f"profile {description['settings']['profile']}",
-                "finished": f"{len(finished_runs(file.parent))} finished",
+                "finished": f"{len(finished_runs(folder))} finished",
             }
         )
     return rows

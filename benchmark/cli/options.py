@@ -4,23 +4,52 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.config import UserError, load_config, parse_assignment, profile_names
+from benchmark.config import DATASETS, UserError, load_config, parse_assignment, profile_names
 
 if TYPE_CHECKING:
     from benchmark.reporting.tables import Table
 
 LAYOUTS = ("synthetic", "auto", "folders", "csv")  # of no data set in particular
 
-Profile = Annotated[str, typer.Option(help=f"{', '.join(profile_names())}, or the path of a YAML file.")]
-Dataset = Annotated[str | None, typer.Option(help="See `ferfuse list datasets`; auto finds out; the profile's own.")]
+
+def experiment_folders(results_dir: Path = Path("results")) -> dict[str, Path]:
+    """Return the experiments of a results folder by name; published ones lie a folder deeper."""
+    files = sorted([*results_dir.glob("*/experiment.json"), *results_dir.glob("*/*/experiment.json")])
+    return {file.parent.relative_to(results_dir).as_posix(): file.parent for file in files}
+
+
+def _completed(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """Return what a shell's completion asks for the names that begin as typed."""
+    return lambda incomplete: [name for name in names() if name.startswith(incomplete)]
+
+
+Profile = Annotated[
+    str,
+    typer.Option(
+        help=f"{', '.join(profile_names())}, or the path of a YAML file.", autocompletion=_completed(profile_names)
+    ),
+]
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        help="See `ferfuse list datasets`; auto finds out; the profile's own.",
+        autocompletion=_completed(lambda: DATASETS),
+    ),
+]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder or zip of the data set, for example RAF-DB's 'basic'.")]
 Accept = Annotated[list[str] | None, typer.Option(help="Findings of `ferfuse data check` that stop nothing.")]
-Experiment = Annotated[str | None, typer.Option(help="Name in the results folder; profile[-data] when left out.")]
+Experiment = Annotated[
+    str | None,
+    typer.Option(
+        help="Name in the results folder; profile[-data] when left out.", autocompletion=_completed(experiment_folders)
+    ),
+]
 ResultsDir = Annotated[Path, typer.Option(help="Where ledgers are kept.")]
 ReportsDir = Annotated[Path, typer.Option(help="Where reports are written.")]
 DataDir = Annotated[Path, typer.Option(help="Where decoded images and synthetic faces are kept.")]

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import UserError, base_name, nearest
-from benchmark.engine.claims import experiment_claim
 from benchmark.engine.overview import drop_from_plan
 from benchmark.ledger import existing_experiment, write_experiment
+from benchmark.ledger.claims import experiment_claim
 
 
 def drop_method(experiment: Path, name: str) -> list[str]:

@@ -15,7 +15,6 @@ from benchmark.data.manifest import Manifest
 from benchmark.data.sources import open_dataset
 from benchmark.data.store import stored_images
 from benchmark.engine.adoption import adopt_runs
-from benchmark.engine.claims import experiment_claim
 from benchmark.engine.description import code_digest, describe, plan_key, refuse_mixture, with_remembered_plugins
 from benchmark.engine.devices import choose_device, is_compiled
 from benchmark.engine.fork_server import start_fork_server
@@ -34,6 +33,7 @@ from benchmark.ledger import (
     write_experiment,
 )
 from benchmark.ledger import finished_runs as finished_ids
+from benchmark.ledger.claims import experiment_claim
 from benchmark.plugins import load_plugins
 
 if TYPE_CHECKING:

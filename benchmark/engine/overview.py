@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.config import UserError
-from benchmark.engine.claims import held_runs
 from benchmark.ledger import (
     Ledger,
     again,
@@ -20,6 +19,7 @@ from benchmark.ledger import (
     packed_runs,
     write_json,
 )
+from benchmark.ledger.claims import held_runs, how_far
 from benchmark.ledger.files import read_json
 
 if TYPE_CHECKING:
@@ -142,7 +142,8 @@ def _why_waiting(experiment: Path, run: dict[str, Any], known: tuple[dict[str, s
 
 
 def _process(process: dict[str, Any]) -> str:
-    return f"process {process['pid']} on {process['host']} since {process['since']}"
+    at = how_far(process)
+    return f"{at + '; ' if at else ''}process {process['pid']} on {process['host']} since {process['since']}"
 
 
 def _reason(failure: dict[str, Any]) -> str:

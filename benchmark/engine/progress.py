@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from benchmark.ledger import Record, existing_experiment
+from benchmark.ledger.claims import epoch_notes, how_far
 
 if TYPE_CHECKING:
     from benchmark.engine.outcomes import Failure, Request
@@ -19,6 +21,29 @@ if TYPE_CHECKING:
     from benchmark.tracking.live import LiveMirror
 
 LINES_APART = 15.0  # seconds between two lines where the output is no terminal
+
+
+class Bar(Progress):
+    """The bar of the whole, and a line on the run under way below it."""
+
+    def __init__(self, under_way: Callable[[], str], console: Console) -> None:
+        self.under_way = under_way
+        super().__init__(
+            TextColumn("runs"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            disable=not console.is_terminal,
+            refresh_per_second=2,
+        )
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """Yield the bar, and the line where there is something to say."""
+        yield from super().get_renderables()
+        if line := self.under_way():
+            yield Text(line, no_wrap=True, overflow="ellipsis")
 
 
 class TerminalProgress:
@@ -31,15 +56,8 @@ class TerminalProgress:
     def __init__(self, request: Request, mirror: LiveMirror | None) -> None:
         self.request, self.mirror = request, mirror
         self.console = Console(stderr=True)
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-            console=self.console,
-            disable=not self.console.is_terminal,
-        )
+        self.labels: dict[str, str] = {}
+        self.bar = Bar(self._under_way, self.console)
         self.told: set[tuple[str | None, str]] = set()
         self.total = self.spent = 0.0
         self.count = self.ended_runs = 0
@@ -59,7 +77,8 @@ class TerminalProgress:
             self.mirror.start()
         self.total, self.count = sum(run.cost for run in to_do), len(to_do)
         self.started = self.last_line = time.monotonic()
-        self._say(f"Experiment '{self.request.experiment}': {len(to_do)} runs to do of {len(runs)}, {self._where()}")
+        self._say(f"Experiment '{self.request.experiment}': {len(to_do)} of {len(runs)} runs to do, {self._where()}")
+        self.labels = {run.run_id: run.label for run in to_do}
         self.bar.start()
         self.task = self.bar.add_task("runs", total=len(to_do), left="")
 
@@ -75,13 +94,15 @@ class TerminalProgress:
         self.spent += run.cost
         self.ended_runs += 1
         left = self._left()
-        self.bar.update(self.task, advance=1, left=left, description=run.label[:60])
+        self.labels.pop(run.run_id, None)
+        self.bar.update(self.task, advance=1, left=left)
         if not isinstance(outcome, Record):
             self._tell(run, outcome.reason)
         elif not self.console.is_terminal and self._line_is_due():
             accuracy = 100 * outcome.metrics["validation_selected"]["accuracy"]
             rest = f", {left}" if left else ""
-            self._say(f"{self.ended_runs}/{self.count} runs{rest}; last: {run.label}, {accuracy:.1f} %")
+            now = f"; now {line}" if (line := self._under_way()) else ""
+            self._say(f"{self.ended_runs}/{self.count} runs{rest}; last: {run.label}, {accuracy:.1f} %{now}")
         if self.mirror is not None and (fault := self.mirror.fault()):
             self._say(fault)
 
@@ -90,6 +111,16 @@ class TerminalProgress:
         if (run.method, reason) not in self.told:
             self.told.add((run.method, reason))
             self._say(f"failed: {run.label}: {reason}")
+
+    def _under_way(self) -> str:
+        """Say how far the run is that was begun first, and how many others are under way."""
+        notes = {run_id: note for run_id, note in epoch_notes(self.request.folder).items() if run_id in self.labels}
+        begun = sorted((note["since"] or "", run_id) for run_id, note in notes.items() if how_far(note))
+        if not begun:
+            return ""
+        first = begun[0][1]
+        others = f", {len(notes) - 1} more under way" if len(notes) > 1 else ""
+        return f"{self.labels[first]}: {how_far(notes[first])}{others}"
 
     def _left(self) -> str:
         if self.spent == 0 or self.ended_runs == self.count:

@@ -26,12 +26,12 @@ from filelock import FileLock
 
 from benchmark.config import UserError
 from benchmark.cores import usable_cores
-from benchmark.engine.claims import claim
 from benchmark.engine.description import code_digest
 from benchmark.engine.local import Setup
 from benchmark.engine.outcomes import Busy, Failed, Halt, Lost, Outcome
 from benchmark.engine.work import prepare_process, settled, work
 from benchmark.ledger import Record, artifact_folder, is_finished, run_folder, whole_file, write_failure
+from benchmark.ledger.claims import claim
 from benchmark.plan import Run
 from benchmark.plugins import LONGEST_REASON, carried_files
 from benchmark.trained import BACKBONE_WEIGHTS, END_TO_END_WEIGHTS, FUSION_WEIGHTS

@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
-from benchmark.engine.claims import claim
 from benchmark.engine.outcomes import Outcome
 from benchmark.engine.work import changed_sources, settled, work
 from benchmark.ledger import is_finished
+from benchmark.ledger.claims import claim
 from benchmark.plan import Run
 from benchmark.plugins import blamed
 from benchmark.training import leave_record

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from traceback import format_exception
 
-from benchmark.engine.claims import claim
 from benchmark.engine.outcomes import Busy, Failed, Halt, Lost, Outcome
 from benchmark.ledger import is_finished, read_failure, read_record, storage_fault, write_failure
+from benchmark.ledger.claims import claim
 from benchmark.plan import Run
 from benchmark.plugins import blamed, load_plugins, loaded_sources
 from benchmark.training import execute

@@ -140,7 +140,11 @@ def _remarks(found: Values) -> str:
 def missing_text(missing: Mapping[str, Sequence[int]], found: Values | None = None) -> str:
     """Return which methods lack runs, and how many."""
     names = {method: title_of(found, method) if found else method for method in missing}
-    return listed([f"{names[method]} ({count} of {of} runs are missing)" for method, (count, of) in missing.items()])
+    return listed([f"{names[method]} ({_lacks(count, of)})" for method, (count, of) in missing.items()])
+
+
+def _lacks(count: int, of: int) -> str:
+    return "its run is missing" if of == 1 else f"{count} of its {of} runs {'is' if count == 1 else 'are'} missing"
 
 
 def data_text(found: Values) -> str:

@@ -18,7 +18,7 @@ VIEW_TAG = "mlflow.sharedViewState."
 MOST_GROUPED = 100  # runs that the page loads at once; the mean of a group would leave out the others
 CLOSED_SECTIONS = ("validation", "cost", "other_selection")  # of charts; they open on a click
 NAME = "attributes.`Run Name`"
-NAME_WIDTH, WIDTHS = 400, {"params": 140, "metrics": 160, "tags": 100}  # pixels
+NAME_WIDTH, WIDTHS = 360, {"params": 150, "metrics": 190, "tags": 100}  # pixels
 RIGHT, EARLY = "metrics.`test/accuracy`", "metrics.`validation/accuracy`"
 COSTS = ("metrics.`cost/parameters`", "metrics.`cost/milliseconds_per_image`")
 

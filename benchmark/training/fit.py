@@ -111,11 +111,13 @@ class Execution:
         micro_batch: images that go through the network at a time; a step still learns from the whole batch, whose
             gradients are added up. None takes the batch at once.
         compiled: whether torch compiles a step's loss and gradients.
+        after_epoch: told each epoch, the number of epochs, and the accuracy on validation.
     """
 
     checkpoint: Checkpoint | None = None
     micro_batch: int | None = None
     compiled: bool = False
+    after_epoch: Callable[[int, int, float], None] | None = None
 
 
 def fit(network: nn.Module, task: Task, stage: StageSettings, execution: Execution | None = None) -> Outcome:
@@ -154,6 +156,8 @@ def fit(network: nn.Module, task: Task, stage: StageSettings, execution: Executi
         outcome.history.append({"epoch": epoch, "learning_rate": rate, **learnt, **scores})
         _keep(outcome, network, logits, epoch, rules_that_take(learning.best, scores))
         learning.epoch = epoch
+        if execution.after_epoch:
+            execution.after_epoch(epoch, stage.epochs, scores["validation_accuracy"])
         if execution.checkpoint and epoch < stage.epochs:
             execution.checkpoint.offer(learning)
     return _on_cpu(outcome)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.ledger import artifact_folder
+from benchmark.ledger.claims import note_epoch
 from benchmark.plan import Run
 from benchmark.training.checkpoint import DamagedError, load_with_notes, save_tensors
 from benchmark.training.fit import Execution, Learning
@@ -46,6 +48,7 @@ def execution_of(run: Run, workspace: Workspace) -> Execution:
         EpochCheckpoint(path, workspace.checkpoint_seconds, identity),
         micro_batch,
         workspace.compiled and on_images,
+        partial(note_epoch, workspace.experiment, run.run_id),
     )
 
 

@@ -1,3 +1,4 @@
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -6,8 +7,15 @@ import numpy as np
 import pytest
 
 from benchmark.config import UserError
-from benchmark.data.formats.raf_db import IMAGE_FOLDER, LABEL_FILE, read_raf_db
-from benchmark.data.vocabulary import OFFICIAL_COUNTS, SYNTHETIC_MARK
+from benchmark.data.formats import read_dataset
+from benchmark.data.formats.raf_db import IMAGE_FOLDER, LABEL_FILE, NOTE_FILE, read_raf_db
+from benchmark.data.vocabulary import (
+    OFFICIAL_COUNTS,
+    OPEN_FACES_COUNTS,
+    OPEN_FACES_TERMS,
+    RAF_DB_CLASSES,
+    SYNTHETIC_MARK,
+)
 
 
 @pytest.fixture
@@ -57,22 +65,50 @@ def test_digest_follows_labels(copy: Path, tmp_path: Path) -> None:
     assert read_raf_db(copy).content_digest(tmp_path) != before
 
 
-def test_only_the_official_counts_are_called_raf_db(tmp_path: Path) -> None:
-    folder = tmp_path / "basic"
+def laid_out(folder: Path, counts: dict[str, tuple[int, ...]]) -> list[str]:
+    """Write empty files in RAF-DB's layout, so many of each class; returns the lines of the list."""
     (folder / IMAGE_FOLDER).mkdir(parents=True)
     (folder / LABEL_FILE).parent.mkdir()
     lines = [
         f"{part}_{number:05d}.jpg {label}"
-        for part, counts in OFFICIAL_COUNTS.items()
-        for number, label in enumerate(np.repeat(np.arange(1, 8), counts))
+        for part, row in counts.items()
+        for number, label in enumerate(np.repeat(np.arange(1, 8), row))
     ]
     for line in lines:
         (folder / IMAGE_FOLDER / line.split()[0].replace(".jpg", "_aligned.jpg")).touch()
     (folder / LABEL_FILE).write_text("\n".join(lines))
+    return lines
+
+
+def test_only_the_official_counts_are_called_raf_db(tmp_path: Path) -> None:
+    folder = tmp_path / "basic"
+    lines = laid_out(folder, OFFICIAL_COUNTS)
     manifest = read_raf_db(folder)
     assert (manifest.dataset, manifest.title, len(manifest)) == ("raf-db", "RAF-DB", 12271 + 3068)
     (folder / LABEL_FILE).write_text("\n".join(lines[1:]))
     assert read_raf_db(folder).dataset == "raf-db-layout"
+
+
+def test_open_faces_in_raf_dbs_layout_are_known_by_their_counts_and_answer_to_their_name(tmp_path: Path) -> None:
+    folder = tmp_path / "basic"
+    lines = laid_out(folder, OPEN_FACES_COUNTS)
+    for name in ("open-faces", "raf-db", "auto"):
+        manifest = read_dataset(name, folder, tmp_path / "data")
+        assert (manifest.dataset, manifest.title) == ("open-faces", "open-faces")
+        assert (manifest.origin.terms, manifest.origin.published) == (OPEN_FACES_TERMS, {})
+    (folder / LABEL_FILE).write_text("\n".join(lines[1:]))
+    with pytest.raises(UserError, match="holds no data set of a known form; looked for open-faces"):
+        read_dataset("open-faces", folder, tmp_path / "data")
+
+
+def test_an_imported_set_answers_to_its_own_name(tmp_path: Path) -> None:
+    folder = tmp_path / "basic"
+    laid_out(folder, {"train": (2,) * 7, "test": (1,) * 7})
+    note = {"dataset": "jaffe", "title": "JAFFE", "classes": RAF_DB_CLASSES, "parts": "", "terms": "", "notes": []}
+    (folder / NOTE_FILE).write_text(json.dumps({**note, "persons": None, "validation": []}))
+    assert read_dataset("jaffe", folder, tmp_path / "data").title == "JAFFE"
+    with pytest.raises(UserError, match="looked for kdef"):
+        read_dataset("kdef", folder, tmp_path / "data")
 
 
 def test_drawn_faces_are_known_by_their_mark_others_are_not_called_raf_db(copy: Path) -> None:

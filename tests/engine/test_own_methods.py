@@ -150,11 +150,10 @@ def test_a_method_that_fails_leaves_the_others_their_verdicts(folder: Path, undi
     ledger = load_ledger(experiment)
     found = make_significance(ledger)
     assert found["missing"] == {"mine": [1, 1]}
-    assert found["answer"].endswith("Left out: mine (1 of 1 runs are missing).")
+    assert found["answer"].endswith("Left out: mine (its run is missing).")
     assert {row["method"] for row in found["comparisons"]} == {"late", "early", "joint"}
     assert any(
-        "mine (1 of 1 runs are missing); 'ferfuse status --experiment tiny'" in note
-        for note in make_table(2, ledger).notes
+        "mine (its run is missing); 'ferfuse status --experiment tiny'" in note for note in make_table(2, ledger).notes
     )
 
 

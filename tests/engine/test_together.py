@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from benchmark.engine import together
-from benchmark.engine.claims import claim
 from benchmark.engine.outcomes import Busy, Failed, Lost
 from benchmark.engine.together import work_together
 from benchmark.engine.work import work
 from benchmark.ledger import Record, artifact_folder, is_finished, read_record, write_run
+from benchmark.ledger.claims import claim
 from benchmark.plan import Run
 from benchmark.training.backbone import OUTPUTS
 from benchmark.training.checkpoint import load_tensors, save_tensors

@@ -128,7 +128,7 @@ def test_a_method_that_lacks_a_run_is_left_out_and_named(left_out: str, tmp_path
     rule = replace(SMALL, methods=("late", "early", "mine"), own=("mine",))
     found = found_of(tmp_path, rule, without=f"{left_out}-resnet18-vgg13-0")
     assert found["missing"] == {left_out: [1, 18]}
-    assert found["answer"].endswith(f"Left out: {left_out.title()} (1 of 18 runs are missing).")
+    assert found["answer"].endswith(f"Left out: {left_out.title()} (1 of its 18 runs is missing).")
     assert not [row for row in found["comparisons"] if left_out in (row["method"], row["baseline"])]
     opened = "Mine has no complete results, so the question is open" in found["answer"]
     assert opened == (left_out == "mine")

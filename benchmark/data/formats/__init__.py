@@ -29,6 +29,7 @@ class Format:
         aside: patterns of files in the release that hold no labelled pictures, or are read for their labels; every
             other picture has to be used.
         labels_stay: whether the terms forbid that labels are passed on.
+        imports: whether other sets are passed on in this layout.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Format:
     read: Callable[[Path, Path], Manifest]
     aside: tuple[str, ...] = ()
     labels_stay: bool = False
+    imports: bool = False
 
 
 @cache
@@ -55,6 +57,8 @@ def labels_stay(dataset: str) -> bool:
 def read_dataset(name: str, root: Path, data_dir: Path) -> Manifest:
     """Read a folder or a single file in the format of this name, or in the one that it fits where the name is "auto".
 
+    A set that lies in another one's layout (what `ferfuse data import` wrote, open-faces) answers to its own name too.
+
     Raises:
         UserError: nothing there, nothing known there, or more than one thing known there.
     """
@@ -69,6 +73,9 @@ def read_dataset(name: str, root: Path, data_dir: Path) -> Manifest:
         if fitting:
             one, folder = fitting[0]
             return accounted(one.read(folder, data_dir), root, data_dir, one.aside)
+    for one, folder in ((one, folder) for level in _levels(root) for folder in level for one in all_formats()):
+        if one.imports and one.fits(folder) and (manifest := one.read(folder, data_dir)).dataset == name:
+            return accounted(manifest, root, data_dir, one.aside)
     looked_for = "; ".join(f"{one.name}: {one.layout}" for one in formats)
     raise UserError(f"{root} holds no data set of a known form; looked for {looked_for}")
 

@@ -27,17 +27,13 @@ from benchmark.data.formats import Format
 from benchmark.data.listing import Listed, Named, read_text, to_manifest
 from benchmark.data.manifest import Manifest, Origin
 from benchmark.data.memory import made_once, write_image
-from benchmark.data.vocabulary import RAF_DB_CLASSES
+from benchmark.data.vocabulary import OPEN_FACES_TERMS, RAF_DB_CLASSES
 
 LEGEND = Path("data") / "legend.csv"
 BLOCKS = {"fear": 9, "disgust": 5, "neutral": 10}  # tenths that stand together at the end
 MOST = {"train": 1400, "test": 350}
 THINNED = ("happiness", "neutral")
 SIZE, QUALITY = 100, 88
-TERMS = (
-    "The labels are Apache-2.0 (muxspace/facial_expressions); the photographs, most of them from Labeled Faces in the "
-    "Wild, belong to others: for research, and not to be passed on as one's own."
-)
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,7 @@ def _read(base: Path, data_dir: Path) -> Manifest:
         format="open-faces",
         parts="no person is in both train and test, by the hash of the name",
         mapping={name: name for name in RAF_DB_CLASSES},
-        terms=TERMS,
+        terms=OPEN_FACES_TERMS,
         notes=(
             "a fifth of the persons is not used, happiness and neutral are thinned",
             "photographs that the legend does not name, and those of test/, are left out",
@@ -148,7 +144,7 @@ def _write_images(base: Path, photographs: list[_Photograph], folder: Path) -> N
 FORMAT = Format(
     name="open-faces",
     layout=f"{LEGEND} and images/ of the repository muxspace/facial_expressions",
-    terms=TERMS,
+    terms=OPEN_FACES_TERMS,
     fits=_fits,
     read=_read,
     aside=("images/*.*p*g", "data/*.csv", "test/*.*p*g", "python/*", "R/*"),

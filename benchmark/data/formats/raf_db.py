@@ -17,7 +17,14 @@ from benchmark.config import UserError
 from benchmark.data.formats import Format
 from benchmark.data.listing import OWN_PARTS, Listed, Named, read_text, to_manifest
 from benchmark.data.manifest import Manifest, Origin
-from benchmark.data.vocabulary import CLASSES, OFFICIAL_COUNTS, RAF_DB_CLASSES, SYNTHETIC_MARK
+from benchmark.data.vocabulary import (
+    CLASSES,
+    OFFICIAL_COUNTS,
+    OPEN_FACES_COUNTS,
+    OPEN_FACES_TERMS,
+    RAF_DB_CLASSES,
+    SYNTHETIC_MARK,
+)
 
 LABEL_FILE = Path("EmoLabel") / "list_patition_label.txt"  # as the release spells it
 SPELT_RIGHT = Path("EmoLabel") / "list_partition_label.txt"
@@ -81,18 +88,23 @@ def label_file_of(base: Path) -> Path | None:
 
 def origin_of(dataset: str) -> Origin:
     """Return how a set in one of RAF-DB's layouts is described."""
-    terms = {"raf-db": TERMS, "synthetic": SYNTHETIC_TERMS}.get(dataset, OTHER_TERMS)
-    published = {} if dataset == "synthetic" else OFFICIAL_COUNTS
+    known = {"raf-db": TERMS, "synthetic": SYNTHETIC_TERMS, "open-faces": OPEN_FACES_TERMS}
+    terms = known.get(dataset, OTHER_TERMS)
+    published = {} if dataset in ("synthetic", "open-faces") else OFFICIAL_COUNTS
     return Origin("raf-db", OWN_PARTS, dict(IDS), terms, published=published)
 
 
 def name_of(labels: np.ndarray, is_test: np.ndarray, synthetic: bool) -> tuple[str, str]:
-    """Return name and title; only a set with RAF-DB's own class counts is called RAF-DB."""
+    """Return name and title; only a set with RAF-DB's own class counts is called RAF-DB, and open-faces by its own."""
     if synthetic:
         return "synthetic", "synthetic faces"
-    counts = {part: np.bincount(labels[is_test == (part == "test")], minlength=7) for part in OFFICIAL_COUNTS}
-    if all(tuple(counts[part]) == OFFICIAL_COUNTS[part] for part in OFFICIAL_COUNTS):
+    counts = {
+        part: tuple(np.bincount(labels[is_test == (part == "test")], minlength=7).tolist()) for part in OFFICIAL_COUNTS
+    }
+    if counts == OFFICIAL_COUNTS:
         return "raf-db", "RAF-DB"
+    if counts == OPEN_FACES_COUNTS:
+        return "open-faces", "open-faces"
     return "raf-db-layout", "faces in RAF-DB's layout, not RAF-DB itself"
 
 
@@ -185,4 +197,5 @@ FORMAT = Format(
     read=lambda base, _: read_raf_db(base),
     aside=("EmoLabel/*.txt", "EmoLabel/*.json", "Image/original/*", "Annotation/**/*", SYNTHETIC_MARK),
     labels_stay=True,
+    imports=True,
 )

@@ -20,7 +20,7 @@ from benchmark.data.memory import write_whole
 from benchmark.data.store import image_facts
 
 logger = logging.getLogger(__name__)
-VERSION = 2  # raise when the same data give other findings
+VERSION = 3  # raise when the same data give other findings
 CHECKS: tuple[Callable[[Subject], Iterable[Finding]], ...] = (
     counts.check_counts,
     images.check_images,
@@ -68,14 +68,15 @@ def check_data(manifest: Manifest, data: DataSettings, data_dir: Path) -> Report
     digest = manifest.content_digest(data_dir / "store")
     remembered = data_dir / "store" / f"{digest}-{data.split}-gate{VERSION}.json"
     accepted = tuple(data.accept)
-    beside = (*unused.check_unused(manifest), *codes.check_codes(manifest))  # of the folder, not of the images
+    of_the_folder = (*unused.check_unused(manifest), *codes.check_codes(manifest))
+    beside = tuple(one.of_one() for one in of_the_folder)
     if remembered.is_file():
         rows = json.loads(remembered.read_text(encoding="utf-8"))["findings"]
         found = tuple(Finding(**{**row, "examples": tuple(row["examples"])}) for row in rows)
         return Report((*beside, *found), False, accepted)
     facts = image_facts(manifest, data.image_size, data_dir)
     subject = Subject(manifest, facts, data.split)
-    findings = sorted((one for check in CHECKS for one in check(subject)), key=lambda one: one.severity)
+    findings = sorted((one.of_one() for check in CHECKS for one in check(subject)), key=lambda one: one.severity)
     _write_hashes(manifest, facts, data_dir / "store" / f"{digest}.sha256")
     content = {"dataset": manifest.dataset, "digest": digest, "findings": [asdict(one) for one in findings]}
     write_whole(remembered, json.dumps(content, indent=1).encode())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,6 +11,17 @@ import numpy as np
 from benchmark.data.manifest import Manifest
 
 MOST_EXAMPLES = 5
+_NOUNS = {
+    "pairs": "pair",
+    "images": "image",
+    "files": "file",
+    "pictures": "picture",
+    "classes": "class",
+    "parts": "part",
+}
+_VERBS = {
+    "are": "is", "were": "was", "have": "has", "look": "looks", "show": "shows", "hold": "holds", "seem": "seems",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,17 @@ class Finding:
     message: str
     examples: tuple[str, ...]
     remedy: str
+
+    def of_one(self) -> Finding:
+        """Return the finding with its message in the singular where the count is 1: the noun before its verbs."""
+        if self.count != 1:
+            return self
+        clause, semicolon, rest = self.message.partition(";")
+        words = [_VERBS.get(word, word) for word in clause.split(" ")]
+        if words[0] != "of":  # "1 of 19 batches"
+            noun = next((i for i, word in enumerate(words) if word in _NOUNS), 0)
+            words[noun] = _NOUNS.get(words[noun], words[noun])
+        return replace(self, message=" ".join(words) + semicolon + rest)
 
 
 @dataclass(frozen=True, eq=False)

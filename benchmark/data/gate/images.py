@@ -69,7 +69,7 @@ def _colours(subject: Subject) -> Iterator[Finding]:
                 "channel-order",
                 "warning",
                 int(bluer.size),
-                f"of {chosen.size} coloured {part} images have more blue than red: they have probably changed places",
+                f"of {chosen.size} coloured {part} images have more blue than red, as if these were swapped",
                 subject.names(bluer),
                 "write the images again with their channels in the order red, green, blue",
             )

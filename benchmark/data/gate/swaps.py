@@ -37,7 +37,7 @@ def check_swaps(subject: Subject) -> Iterator[Finding]:
             "swapped-classes",
             "warning",
             len(swapped),
-            "pairs of classes that seem to have changed places between train and test",
+            "pairs of classes that seem swapped between train and test",
             tuple(swapped),
             "compare the class ids of both parts, for instance with the mapping that `ferfuse data check` prints",
         )

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.engine.claims import claim, held_runs, holder
+from benchmark.ledger.claims import claim, held_runs, holder
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from benchmark.engine.claims import claim
+from benchmark.ledger.claims import claim
 with claim(Path(sys.argv[1]), "run") as mine:
     print(mine, flush=True)
     time.sleep(60)

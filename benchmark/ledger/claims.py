@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+
+EXPERIMENT = "experiment"
 
 
 @contextmanager
@@ -53,6 +55,32 @@ def held_runs(experiment: Path) -> dict[str, dict[str, Any]]:
     return {run_id: process for run_id, process in found.items() if process is not None}
 
 
+def note_epoch(experiment: Path, run_id: str, epoch: int, epochs: int, accuracy: float) -> None:
+    """Write into a run's lock file, which this process holds, how far it is; nothing where none is held.
+
+    Args:
+        epoch: the last one that is complete, of so many.
+        accuracy: on the validation part after it, a share.
+    """
+    path = _lock_file(experiment, run_id)
+    if path.is_file():
+        found = {**_read(path), "epoch": epoch, "epochs": epochs, "accuracy": accuracy}
+        path.write_text(json.dumps(found), encoding="utf-8")
+
+
+def epoch_notes(experiment: Path) -> dict[str, dict[str, Any]]:
+    """Return what the lock file of every run says; it is not asked whether a living process holds it."""
+    files = (experiment / "locks").glob("*.lock")
+    return {path.stem: _read(path) for path in files if path.stem != EXPERIMENT}
+
+
+def how_far(note: Mapping[str, Any]) -> str:
+    """Return how far a run under way is, in words; empty before its first epoch is complete."""
+    if "epoch" not in note:
+        return ""
+    return f"epoch {note['epoch']} of {note['epochs']}, {100 * note['accuracy']:.1f} %"
+
+
 @contextmanager
 def experiment_claim(experiment: Path) -> Iterator[None]:
     """Hold what all runs share, `experiment.json` and the plan, while the block lasts; wait for it where need be."""
@@ -60,9 +88,6 @@ def experiment_claim(experiment: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path):
         yield
-
-
-EXPERIMENT = "experiment"
 
 
 def _lock_file(experiment: Path, name: str) -> Path:
