@@ -288,6 +288,9 @@ def _read_outcome(ledger: Ledger, record: Record, images: Images) -> Outcome:
     shown = ledger.classified(record.run_id)
     parts = {}
     for part, rows in (("validation", ~shown.is_test), ("test", shown.is_test)):
+        if part == "validation" and not rows.any():  # they were not published
+            parts[part] = shown.is_right[rows]
+            continue
         order = images.order(record, part, shown.image_ids.filter(pa.array(rows)), shown.labels[rows])
         parts[part] = shown.is_right[rows][order]
     accuracy, stated = float(parts["test"].mean()), record.metrics[SELECTION]["accuracy"]

@@ -68,6 +68,10 @@ def export(
     experiment: Experiment = None,
     name: Annotated[str | None, typer.Option(help="Of the packed ledger; reference/EXPERIMENT when left out.")] = None,
     title: Annotated[str | None, typer.Option(help="What the data are called, in place of their layout.")] = None,
+    test_only: Annotated[
+        bool,
+        typer.Option("--test-only", help="Of fusion runs, the test predictions alone, which is all that tables read."),
+    ] = False,
     results_dir: ResultsDir = Path("results"),
 ) -> None:
     """Pack a finished experiment and its audit into a few files that can be published, without paths of this machine.
@@ -88,6 +92,7 @@ def export(
             f"{broken[0]}; `ferfuse verify --experiment {source}` lists all {len(broken)}; nothing is published"
         )
     ledger = load_ledger(folder)
-    target = publish(ledger, results_dir, packed, title, unnamed=labels_stay(ledger.experiment["dataset"]["name"]))
+    unnamed = labels_stay(ledger.experiment["dataset"]["name"])
+    target = publish(ledger, results_dir, packed, title, unnamed=unnamed, test_only=test_only)
     size = sum(path.stat().st_size for path in target.iterdir())
     typer.echo(f"wrote {target}: {size / 1e6:.2f} MB; `ferfuse report --experiment {packed}` writes its report")

@@ -148,11 +148,20 @@ def _all(ledger: Ledger) -> list[Record]:
     return [*ledger.records, *ledger.aside]
 
 
-def publish(ledger: Ledger, results_dir: Path, name: str, title: str | None = None, unnamed: bool = False) -> Path:
+def publish(
+    ledger: Ledger,
+    results_dir: Path,
+    name: str,
+    title: str | None = None,
+    *,
+    unnamed: bool = False,
+    test_only: bool = False,
+) -> Path:
     """Pack a ledger under another name, such as `reference/open-faces`, without paths of this machine.
 
     `title` is what readers shall call the data, where the folder that they lay in told no more than its layout.
-    With `unnamed` nobody without the data can tell which image has which label.
+    With `unnamed` nobody without the data can tell which image has which label. With `test_only` the fusion runs keep
+    no predictions of validation images, which no table reads: their records and histories say how good they were there.
 
     Returns:
         The folder: `results_dir/name`.
@@ -175,8 +184,10 @@ def publish(ledger: Ledger, results_dir: Path, name: str, title: str | None = No
         "settings": settings,
         "command": public_command(str(known.get("command", ""))),
     }
-    kind = _Unnamed if unnamed else Ledger
-    published = kind(name, experiment, _public(ledger.records, unnamed), ledger.root, _public(ledger.aside, unnamed))
+    kind = {(False, False): Ledger, (True, False): _Unnamed, (False, True): _TestOnly, (True, True): _UnnamedTestOnly}
+    changed = [record.run_id for record in _all(ledger) if unnamed or (test_only and record.kind == "fusion")]
+    rows = (_public(records, changed) for records in (ledger.records, ledger.aside))
+    published = kind[unnamed, test_only](name, experiment, next(rows), ledger.root, next(rows))
     pack_ledger(published, target)
     return target
 
@@ -204,13 +215,35 @@ class _Unnamed(Ledger):
         return digest_of(sorted(f"{name} {label}" for name, label in zip(names, labels, strict=True)))
 
 
-def _public(records: Sequence[Record], unnamed: bool) -> list[Record]:
+class _TestOnly(Ledger):
+    """A ledger whose fusion runs have predictions of test images alone."""
+
+    def prediction_table(self, run_id: str) -> pa.Table:
+        """Read a run's predictions, without those of validation images where it is a fusion run."""
+        import pyarrow.compute as pc
+
+        table = super().prediction_table(run_id)
+        return (
+            table if run_id in self._networks else table.filter(pc.equal(table.column("split").cast("string"), "test"))
+        )
+
+    @cached_property
+    def _networks(self) -> set[str]:
+        return {record.run_id for record in _all(self) if record.kind != "fusion"}
+
+
+class _UnnamedTestOnly(_Unnamed, _TestOnly):
+    """Both."""
+
+
+def _public(records: Sequence[Record], changed: Sequence[str]) -> list[Record]:
+    """Return records without paths, and without the digests of predictions that are not published as they were left."""
     return [
         replace(
             record,
             hyperparameters=without_paths(record.hyperparameters),
             environment=without_paths(record.environment),
-            digests={} if unnamed else record.digests,
+            digests={} if record.run_id in changed else record.digests,
         )
         for record in records
     ]

@@ -15,9 +15,11 @@ import pytest
 
 from benchmark.ledger import load_ledger, write_json
 from benchmark.ledger.packing import public_command, publish, without_paths
+from benchmark.reporting.report import write_report
 from benchmark.statistics.metrics import all_metrics
 from tests.conftest import make_predictions, make_record, write_ledger
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "ledger"
 COMMAND = [sys.executable, "-c", "from benchmark.cli import main; main()"]
 
 
@@ -147,3 +149,41 @@ def test_commands_are_told_without_folders(given: str, public: str) -> None:
 )
 def test_paths_are_cut_to_their_last_name(text: str, shown: str) -> None:
     assert without_paths({"a": [text, 1]}) == {"a": [shown, 1]}
+
+
+@pytest.mark.parametrize("dataset", ["open-faces", "raf-db"])
+def test_an_export_of_test_predictions_alone_leaves_those_of_networks_and_every_table(
+    results: Path, dataset: str
+) -> None:
+    rename_data(results / "mine", dataset)
+    whole = ("export", "--experiment", "mine", "--results-dir", results)
+    ferfuse(*whole, "--name", "all")
+    ferfuse(*whole, "--name", "tested", "--test-only")
+    full, tested = (load_ledger(results / name) for name in ("all", "tested"))
+    for record in full.records:
+        rows, kept = full.predictions(record.run_id), tested.predictions(record.run_id)
+        assert set(rows["split"]) == {"validation", "test"}
+        expected = rows if record.kind == "backbone" else rows.query("split == 'test'").reset_index(drop=True)
+        pd.testing.assert_frame_equal(kept, expected)
+    assert "no fault" in ferfuse("verify", "--experiment", "tested", "--results-dir", results)
+    for number in ("1", "2"):
+        tables = [
+            ferfuse("table", number, "--experiment", name, "--results-dir", results, "--format", "csv")
+            for name in ("all", "tested")
+        ]
+        assert tables[0] == tables[1]
+
+
+def test_verdicts_and_tables_are_the_same_without_validation_predictions_of_fusion_runs(tmp_path: Path) -> None:
+    found = []
+    for test_only in (False, True):
+        folder = tmp_path / str(test_only)
+        ledger = load_ledger(publish(load_ledger(GOLDEN), folder / "results", "golden", test_only=test_only))
+        write_report(ledger, folder / "reports")
+        texts = {path.name: path.read_text() for path in sorted((folder / "reports" / "golden").glob("table*.*"))}
+        verdicts = json.loads((folder / "reports" / "golden" / "significance.json").read_text())
+        found.append(
+            (texts, {name: value for name, value in verdicts.items() if name not in ("ledger_digest", "seal")})
+        )
+    assert found[0] == found[1]
+    assert len(found[0][0]) > 10
