@@ -19,7 +19,7 @@ class Paper:
 
     Attributes:
         dataset: the data set that the numbers are about.
-        titles: of the backbones.
+        title: the paper's own; `titles` are those of the backbones.
         pairs: the order in which the paper prints pairs of backbones.
         text: numbers that stand in the running text: (method, printed).
         claims: each with the test that decides it, as the file gives them.
@@ -32,6 +32,7 @@ class Paper:
 
     dataset: str
     backbones: dict[str, str]
+    title: str
     titles: dict[str, str]
     fusion: dict[tuple[str, frozenset[str]], str]
     pairs: list[frozenset[str]]
@@ -55,6 +56,7 @@ def read_paper() -> Paper:
     return Paper(
         dataset=values["dataset"],
         backbones={row["backbone"]: row["printed"] for row in values["table1"]},
+        title=values["title"],
         titles={row["backbone"]: row["title"] for row in values["table1"]},
         fusion=fusion,
         pairs=list(dict.fromkeys(pair for _, pair in fusion)),

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.application import app
-from benchmark.cli.options import DataRoot, Dataset, Experiment, Profile, ResultsDir, experiment_name
+from benchmark.cli.options import DataRoot, Dataset, Experiment, Profile, ReportsDir, ResultsDir, experiment_name
 from benchmark.config import UserError
-from benchmark.ledger import experiment_folder, load_ledger
+from benchmark.ledger import Ledger, experiment_folder, load_ledger
 from benchmark.reporting.wording import counted
 
 
@@ -72,12 +72,18 @@ def export(
         bool,
         typer.Option("--test-only", help="Of fusion runs, the test predictions alone, which is all that tables read."),
     ] = False,
+    paper: Annotated[
+        Path | None, typer.Option(help="Write a paper's pack into this folder instead: tables, figures, checklist.")
+    ] = None,
     results_dir: ResultsDir = Path("results"),
+    reports_dir: ReportsDir = Path("reports"),
 ) -> None:
     """Pack a finished experiment and its audit into a few files that can be published, without paths of this machine.
 
     The ledger is verified before. Of data whose labels must not be passed on, RAF-DB among them, images get codes for
-    names. Example: ferfuse export --experiment demo-raf-db --name reference/mine
+    names. With --paper, what a paper needs is written instead.
+
+    Example: ferfuse export --experiment demo-raf-db --name reference/mine
     """
     from benchmark.analysis.verify import verify_ledger
     from benchmark.data.formats import labels_stay
@@ -93,6 +99,18 @@ def export(
         )
     ledger = load_ledger(folder)
     unnamed = labels_stay(ledger.experiment["dataset"]["name"])
+    if paper is not None:
+        _write_pack(ledger, reports_dir, paper, labels_stay=unnamed)
+        return
     target = publish(ledger, results_dir, packed, title, unnamed=unnamed, test_only=test_only)
     size = sum(path.stat().st_size for path in target.iterdir())
     typer.echo(f"wrote {target}: {size / 1e6:.2f} MB; `ferfuse report --experiment {packed}` writes its report")
+
+
+def _write_pack(ledger: Ledger, reports_dir: Path, folder: Path, *, labels_stay: bool) -> None:
+    from benchmark.engine.catalogue import catalogue
+    from benchmark.reporting.paper_pack import About, write_pack
+
+    references = {row["name"]: row["reference"] for what in ("methods", "backbones") for row in catalogue(what)}
+    for path in write_pack(ledger, reports_dir, folder, About(references, labels_stay)):
+        typer.echo(f"wrote {path}")

@@ -36,12 +36,12 @@ from benchmark.cli.options import (
     show_table,
 )
 from benchmark.config import UserError, load_config, nearest
-from benchmark.ledger import again, existing_experiment, experiment_folder, load_ledger, run_folder
+from benchmark.ledger import again, artifact_folder, existing_experiment, experiment_folder, load_ledger, run_folder
 from benchmark.reporting.wording import counted
 from benchmark.tuned import read_searches, read_tuned, select
 
 if TYPE_CHECKING:
-    from benchmark.engine.outcomes import Failure, Summary
+    from benchmark.engine.outcomes import Failure, Request, Summary
 
 ENGINES = ("local", "ray")
 
@@ -133,6 +133,7 @@ def reproduce(
     with LiveMirror(options) as mirror:
         with TerminalProgress(request, mirror if track else None) as progress:
             summary = run_experiment(request, progress)
+        _audit_batch_dependent(request)
         _tell_failures(summary, request.folder)
         _print_report(request.folder, reports_dir)
         if source is not None:
@@ -238,6 +239,25 @@ def _tell_failures(summary: Summary, experiment: Path) -> None:
             f"`{again(existing_experiment(experiment), '--retry-failed')}` tries again",
             err=True,
         )
+
+
+def _audit_batch_dependent(request: Request) -> None:
+    """Audit the finished runs of methods that depend on their batch, each once, so that tables say what order gains."""
+    from benchmark.audit.batch_dependence import audit_experiment, write_findings
+    from benchmark.engine.experiment import finished_runs
+    from benchmark.training.backbone import has_weights
+
+    ledger, folder = load_ledger(request.folder), request.folder
+    known = {finding["run_id"] for finding in ledger.audit}
+    new = {
+        record.run_id
+        for record in ledger.of_kind("fusion")
+        if record.batch_dependent and record.run_id not in known and artifact_folder(folder, record.run_id).is_dir()
+    }
+    if new:
+        runs, workspace = finished_runs(request)
+        there = [run for run in runs if run.run_id in new and all(has_weights(folder, one) for one in run.parents)]
+        write_findings(folder, audit_experiment(there, None, workspace))
 
 
 def _print_tuning(source: Path, folder: Path, reports_dir: Path) -> None:

@@ -69,6 +69,8 @@ def _listed(values: dict[str, Any]) -> str:
 
 
 def _written(value: Any) -> str:
+    if isinstance(value, dict) and value:
+        return f"({_listed(value)})"
     if isinstance(value, list):
         return ", ".join(map(_written, value))
     return "none" if value is None or value == {} else str(value)
