@@ -43,7 +43,7 @@ from benchmark.tuned import read_searches, read_tuned, select
 if TYPE_CHECKING:
     from benchmark.engine.outcomes import Failure, Request, Summary
 
-ENGINES = ("local", "ray")
+ENGINES = ("local", "ray", "slurm")
 
 
 @app.command()
@@ -64,7 +64,7 @@ def reproduce(
     tuned: Annotated[
         bool, typer.Option("--tuned", help="Use what `ferfuse tune` chose; in an own experiment.")
     ] = False,
-    engine: Annotated[str, typer.Option(help="local, or ray (on RAY_ADDRESS where that is set).")] = "local",
+    engine: Annotated[str, typer.Option(help="local, ray (on RAY_ADDRESS where that is set), or slurm.")] = "local",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda (every GPU), or one as in cuda:1.")] = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes side by side; 0 chooses.")] = 0,
     workers_per_gpu: Annotated[int, typer.Option(min=1, help="Runs that share a GPU.")] = 1,

@@ -59,7 +59,7 @@ def describe_device(device: str) -> dict[str, str]:
         note = {"note": reason} if reason and NVIDIA.exists() else {}
         return {"kind": "cpu", "name": f"CPU, {os.cpu_count()} cores", **note}
     if not torch.cuda.is_available():
-        return {"kind": "cuda", "name": "GPUs of the Ray cluster"}
+        return {"kind": "cuda", "name": "GPUs of the cluster"}
     count = 1 if ":" in device else torch.cuda.device_count()
     name = torch.cuda.get_device_name(device)
     return {

@@ -133,6 +133,10 @@ def _start_engine(request: Request, workspace: Workspace, to_do: Sequence[Run]) 
         from benchmark.engine.ray_cluster import RayCluster
 
         return RayCluster(setup, request.workers_per_gpu)
+    if request.engine == "slurm":
+        from benchmark.engine.slurm import SlurmJobs
+
+        return SlurmJobs(setup, request.workers)
     devices = worker_devices(workspace.device, request.workers, request.workers_per_gpu)[: len(to_do)]
     return InProcess(setup) if len(devices) == 1 else LocalProcesses(setup, devices)
 
@@ -249,4 +253,6 @@ def _device_of(request: Request) -> str:
 
         connect(request.workers)
         return cluster_device(request.device)
+    if request.engine == "slurm":  # what this machine has says nothing of the nodes
+        return "cuda" if request.device.startswith("cuda") else "cpu"
     return choose_device(request.device)

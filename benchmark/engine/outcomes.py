@@ -62,7 +62,7 @@ class Request:
         device: "cpu", "cuda" or "auto".
         workers: processes that run side by side; 0 chooses.
         plugins: files that register fusion methods.
-        engine: "local" or "ray".
+        engine: "local", "ray" or "slurm".
         workers_per_gpu: runs that share a GPU.
         retry_failed: do runs again that failed before.
         deterministic: have a GPU add in a fixed order, which costs time.
