@@ -52,7 +52,7 @@ install-dev: $(BIN)/.installed-dev
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing torch and ferfuse into $(VENV) (once, a few minutes)"
+	@echo "Installing torch and ferfuse into $(VENV) (once, a few minutes; about 5 GB with the usual build of torch, TORCH=... names a smaller one)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(TORCH)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	@touch $@

@@ -22,11 +22,11 @@ def by_label(runs: list[Run]) -> dict[str, Run]:
     return {run.label: run for run in runs}
 
 
-def test_demo_is_four_backbones_six_pairs_five_methods_three_seeds() -> None:
+def test_demo_is_four_backbones_six_pairs_six_methods_three_seeds() -> None:
     runs = plan()
     assert sum(run.kind == "backbone" for run in runs) == 4 * 3
-    assert sum(run.kind == "fusion" for run in runs) == 6 * 5 * 3
-    assert len({run.run_id for run in runs}) == 102
+    assert sum(run.kind == "fusion" for run in runs) == 6 * 6 * 3
+    assert len({run.run_id for run in runs}) == 120
 
 
 def test_parents_are_the_branches_of_the_same_seed() -> None:
@@ -46,7 +46,7 @@ def test_ids_are_the_same_in_every_process() -> None:
 def test_ids_of_built_in_methods_are_those_of_finished_ledgers() -> None:
     """They change with `CODE_SCHEMA` alone, since every run of every ledger would be done again."""
     ids = " ".join(run.run_id for run in plan({"with_arms": ["readings", "controls"]}))
-    assert hashlib.sha256(ids.encode()).hexdigest()[:16] == "1e173227686d72bb"
+    assert hashlib.sha256(ids.encode()).hexdigest()[:16] == "cdbd70db7b3bd659"
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,8 @@ OF_A_RUN = (  # its name tells method, backbones and seed
 OF_A_TRIAL = ("params.`tuned`", EARLY, "params.`learning_rate`", "params.`weight_decay`", "tags.`state`")
 MEANS = (RIGHT, "metrics.`test/macro_f1`", "metrics.`test/ece`", EARLY, *COSTS)
 VIEWS = {
-    "table-2": View("methods by pair, mean over seeds", "fusion", MEANS, groups=("method", "backbones"), main=True),
-    "table-1": View("backbones, mean over seeds", "backbone", MEANS, groups=("backbones",), main=True),
+    "table-2": View("methods by pair", "fusion", MEANS, groups=("method", "backbones"), main=True),
+    "table-1": View("backbones", "backbone", MEANS, groups=("backbones",), main=True),
     "charts": View(
         "methods in charts", "fusion", MEANS, groups=("method",), charts=COMPARISON, opens_in_charts=True, main=True
     ),
