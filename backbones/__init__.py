@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from backbones import resnet, vgg, wide_resnet
+from backbones import ir50, resnet, vgg, wide_resnet
 from backbones._registry import BACKBONES, Backbone, BranchOutput, register_backbone
 from backbones.specs import Spec, parse_spec, split_spec
 from backbones.timm_network import timm_network
@@ -16,6 +16,7 @@ __all__ = [
     "BranchOutput",
     "build_backbone",
     "find_backbone",
+    "ir50",
     "register_backbone",
     "resnet",
     "resolve_backbone",
