@@ -1,4 +1,4 @@
-"""Table 4: what fusion is measured against, from one network alone to the ceiling that no fusion of two can pass."""
+"""Table 4: what fusion is measured against, from one network alone to the ceiling of choosing between them."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ Branch = tuple[np.ndarray, np.ndarray]
 
 
 def control_table(ledger: Ledger) -> Table:
-    """Return Table 4: a row for every pair, for the same network twice, and for single networks of a pair's size.
+    """Return Table 4: a row for every group, for the same network twice, and for single networks of a group's size.
 
     Raises:
         UserError: the ledger holds no fused group.
     """
-    groups = dict.fromkeys(tuple(record.backbones) for record in ledger.of_kind("fusion") if len(record.backbones) == 2)
+    groups = dict.fromkeys(tuple(record.backbones) for record in ledger.of_kind("fusion"))
     if not groups:
-        raise UserError(f"experiment '{ledger.name}' has no pair of backbones to compare with its controls")
+        raise UserError(f"experiment '{ledger.name}' has no fused networks to compare with its controls")
+    pairs = max(map(len, groups)) == 2
+    one = "either" if pairs else "any"
     dependent = batch_dependent_methods(ledger)
     titles = read_paper().controls
     methods = [m for m in titles if m not in dependent and any(r.method == m for r in ledger.records)]
     branches = {(r.backbones[0], r.seed): _branch(ledger, r) for r in ledger.of_kind("backbone")}
     ordered = in_order(groups, read_paper().pairs, key=frozenset)
-    body = [_pair_cells(ledger, group, methods, branches) for group in ordered]
+    body = [_group_cells(ledger, group, methods, branches) for group in ordered]
     fused = {name for group in groups for name in group}
     alone = dict.fromkeys(r.backbones[0] for r in ledger.of_kind("backbone") if r.backbones[0] not in fused)
     body += [_single_cells(ledger, name, len(methods)) for name in alone]
@@ -41,10 +43,11 @@ def control_table(ledger: Ledger) -> Table:
     )
     notes = [
         SPREAD_NOTE,
-        "Best single is the branch with the higher validation accuracy, seed by seed.",
-        "Size is millions of parameters, branches included. Oracle is the share of images that either branch gets "
-        "right, the ceiling of choosing between two. Disagree is the share (%) on which their classes differ; overlap "
-        "the share (%) that both get wrong among those that either gets wrong.",
+        f"Best single is the branch with the {'higher' if pairs else 'highest'} validation accuracy, seed by seed.",
+        f"Size is millions of parameters, branches included. Oracle is the share of images that {one} branch gets "
+        f"right, the ceiling of choosing between {'two' if pairs else 'them'}. Disagree is the share (%) on which "
+        f"their classes differ; overlap the share (%) that {'both' if pairs else 'all'} get wrong among those that "
+        f"{one} gets wrong.",
         "Shuffled: the second network is asked about another image, so that what remains is the first one's work.",
         *data_notes(ledger),
     ]
@@ -60,19 +63,19 @@ def control_table(ledger: Ledger) -> Table:
     return Table(4, title, columns, body, notes)
 
 
-def _pair_cells(
+def _group_cells(
     ledger: Ledger, group: tuple[str, ...], methods: Sequence[str], branches: dict[tuple[str, int], Branch]
 ) -> list[Cell]:
     records = [record for record in ledger.of_kind("fusion") if tuple(record.backbones) == group]
-    singles, either, disagree, overlap = [], [], [], []
+    singles, some_right, disagree, overlap = [], [], [], []
     for seed in sorted({record.seed for record in records}):
         validation, test = zip(*(branches[name, seed] for name in group), strict=True)
         singles.append(_best_single(validation, test))
-        right = [_right(predictions) for predictions in test]
-        either.append(100 * float(np.mean(right[0] | right[1])))
-        disagree.append(100 * float(np.mean(test[0][0] != test[1][0])))
-        any_wrong = float(np.mean(~(right[0] & right[1])))
-        overlap.append(100 * float(np.mean(~right[0] & ~right[1])) / any_wrong if any_wrong else 0.0)
+        right, said = np.stack([_right(predictions) for predictions in test]), np.stack([one[0] for one in test])
+        some_right.append(100 * float(np.mean(right.any(axis=0))))
+        disagree.append(100 * float(np.mean((said != said[0]).any(axis=0))))
+        some_wrong = float(np.mean(~right.all(axis=0)))
+        overlap.append(100 * float(np.mean(~right.any(axis=0))) / some_wrong if some_wrong else 0.0)
     cells = [_accuracy_cell([r for r in records if r.method == method]) for method in methods]
     asked = [record for record in records if record.method == read_paper().question.method] or records
     return [
@@ -82,7 +85,7 @@ def _pair_cells(
         _size_cell(asked[0]),
         spread_cell(singles),
         *cells,
-        spread_cell(either),
+        spread_cell(some_right),
         number_cell(statistics.fmean(disagree), ".1f"),
         number_cell(statistics.fmean(overlap), ".1f"),
     ]
