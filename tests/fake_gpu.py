@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -212,6 +212,7 @@ def _crossings(mode: FakeTensorMode, watch: Watch) -> dict[str, Callable[..., An
         "torch.Tensor.numpy": numpy,
         "torch._subclasses.fake_tensor.FakeTensor.tolist": tolist,
         "torch.Tensor.backward": backward,
+        "torch.autograd.grad": grad,
         "torch.nn.Module._apply": _apply,
     }
 
@@ -244,17 +245,29 @@ def _apply(module: nn.Module, change: Callable[[Tensor], Tensor], recurse: bool 
 
 
 def backward(root: Tensor) -> None:
+    """Add up the gradients of a loss in its weights; a first one is handed over without a copy."""
+    for weight, gradient in _gradients(root):
+        with torch.no_grad():
+            weight.grad = gradient.detach() if weight.grad is None else weight.grad + gradient
+
+
+def grad(root: Tensor, weights: Sequence[Tensor], retain_graph: bool = False) -> tuple[Tensor, ...]:
+    """Return the gradients of a loss by some of its weights."""
+    found = dict(_gradients(root))
+    return tuple(found[weight] for weight in weights)
+
+
+def _gradients(root: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Carry gradients back node by node: autograd's own engine wants a real GPU where a node says that it is on one."""
-    waiting = _uses(root.grad_fn)
+    found, waiting = [], _uses(root.grad_fn)
     gradients: dict[Any, dict[int, Tensor]] = {root.grad_fn: {0: torch.ones_like(root)}}
     ready = [root.grad_fn]
     with torch.no_grad():
         while ready:
             node = ready.pop()
             given = gradients.pop(node, {})
-            if hasattr(node, "variable"):  # a weight: a first gradient is handed over without a copy
-                kept = node.variable.grad
-                node.variable.grad = given[0].detach() if kept is None else kept + given[0]
+            if hasattr(node, "variable"):
+                found.append((node.variable, given[0]))
                 continue
             results = node(*[given.get(place) for place in range(len(node._input_metadata))])
             results = results if isinstance(results, tuple) else (results,)
@@ -268,6 +281,7 @@ def backward(root: Tensor) -> None:
                 waiting[following] -= 1
                 if not waiting[following]:
                     ready.append(following)
+    return found
 
 
 def _uses(start: Any) -> Counter[Any]:

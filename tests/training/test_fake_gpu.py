@@ -48,7 +48,7 @@ PAIR = ["vgg11", NARROW[0]]  # without batch normalisation, and with it
 METHODS = [*FUSION_METHODS.names(), *ARMS]
 UNSTACKED = {  # each has nothing to train, sees images or maps, draws at random, or has a loss of its own
     *("late", "maximum", "product", "majority", "joint", "mmtm", "cross-attention"),
-    *("agm", "evidential", "energy-weighted", "experts", "joint-auxiliary", "mmpareto", "ogm-ge", "pmr"),
+    *("agm", "bottleneck", "evidential", "energy-weighted", "experts", "joint-auxiliary", "mmpareto", "ogm-ge", "pmr"),
     *("attention-fusion:axis=spatial", "attention-fusion:backbones=fine-tuned"),
     *("early:partner=shuffled", "early:features=cross-fitted", "early:dropout=0.5"),
 }
