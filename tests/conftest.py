@@ -18,6 +18,7 @@ TINY = {
     "data.synthetic.train": 112,
     "data.synthetic.test": 56,
     "backbones": ["resnet18", "vgg11"],
+    "methods": ["late", "early", "joint", "attention-fusion", "attention-fusion-without-local"],
     "seeds": 1,
     "backbone_stage.epochs": 1,
     "fusion_stage.epochs": 2,

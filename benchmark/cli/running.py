@@ -243,10 +243,6 @@ def _tell_failures(summary: Summary, experiment: Path) -> None:
 
 def _audit_batch_dependent(request: Request) -> None:
     """Audit the finished runs of methods that depend on their batch, each once, so that tables say what order gains."""
-    from benchmark.audit.batch_dependence import audit_experiment, write_findings
-    from benchmark.engine.experiment import finished_runs
-    from benchmark.training.backbone import has_weights
-
     ledger, folder = load_ledger(request.folder), request.folder
     known = {finding["run_id"] for finding in ledger.audit}
     new = {
@@ -255,6 +251,10 @@ def _audit_batch_dependent(request: Request) -> None:
         if record.batch_dependent and record.run_id not in known and artifact_folder(folder, record.run_id).is_dir()
     }
     if new:
+        from benchmark.audit.batch_dependence import audit_experiment, write_findings
+        from benchmark.engine.experiment import finished_runs
+        from benchmark.training.backbone import has_weights
+
         runs, workspace = finished_runs(request)
         there = [run for run in runs if run.run_id in new and all(has_weights(folder, one) for one in run.parents)]
         write_findings(folder, audit_experiment(there, None, workspace))

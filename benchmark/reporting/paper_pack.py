@@ -113,7 +113,7 @@ def _checklist(ledger: Ledger, found: dict[str, Any], about: About) -> str:
         networks=names_of(found, main["backbones"]),
         methods=names_of(found, main["methods"]),
         weights={"none": "Random ones."}.get(str(settings.get("weights")), f"weights={settings.get('weights')}."),
-        chosen="Some were tuned on validation by `ferfuse tune`." if settings.get("tuned") else _UNTUNED,
+        chosen="Some were tuned on validation by the tuning of ferfuse." if settings.get("tuned") else _UNTUNED,
         tried="See the study's trials." if settings.get("tuned") else "One configuration is in the ledger.",
         seeds=found["n_seeds"],
         runs=len(ledger.records) + len(ledger.aside),
@@ -130,7 +130,7 @@ def _checklist(ledger: Ledger, found: dict[str, Any], about: About) -> str:
         hours=_hours(_all(ledger)),
         repeated=f"{counted(len(ledger.repetitions), 'run')} done again: {', '.join(sorted(repeated))}."
         if repeated
-        else "No run was done again; `ferfuse audit --determinism` repeats a sample.",
+        else "No run was done again; the determinism audit repeats a sample.",
         names=", with codes for the names of images" if about.labels_stay else "",
         settings=list(flat_settings(_of_interest(settings, synthetic=known["dataset"]["synthetic"]))),
     )

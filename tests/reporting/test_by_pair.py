@@ -77,7 +77,8 @@ def test_the_mean_is_what_the_verdicts_are_about(table: Table) -> None:
 
 @pytest.mark.parametrize("form", ["markdown", "latex"])
 def test_people_read_every_cell_as_it_is(form: str, table: Table) -> None:
-    lines = [line for line in render(table, form).splitlines() if re.search(r"\d\.\d\d .*\d\.\d\d", line)]
+    of_rows = render(replace(table, notes=[]), form)
+    lines = [line for line in of_rows.splitlines() if re.search(r"\d\.\d\d .*\d\.\d\d", line)]
     read = [re.findall(r"\d+\.\d\d", line) for line in lines]
     assert read == [[number for cell in row[1:] for number in cell.text.split(" ± ")] for row in table.rows]
 
