@@ -24,8 +24,10 @@ from tests.conftest import NARROW, TINY
 from tests.data.faults import plant_faults
 from tools.bench.__main__ import app as bench
 
+SMALL = {name: value for name, value in TINY.items() if name != "methods"}
 SETTINGS = [f"--set={name}={json.dumps(value)}" for name, value in TINY.items()]
-QUICK = [f"--set={name}={json.dumps(value)}" for name, value in {**TINY, "backbones": NARROW}.items()]
+OTHER_METHODS = [f"--set={name}={json.dumps(value)}" for name, value in SMALL.items()]
+QUICK = [f"--set={name}={json.dumps(value)}" for name, value in {**SMALL, "backbones": NARROW}.items()]
 
 Fault = Callable[..., str]
 
@@ -208,7 +210,7 @@ def test_the_readmes_own_method_goes_through_runner_audit_and_tables(finished: P
     plugin = tmp_path / "difference.py"
     plugin.write_text(readme_plugin())
     words = ["--methods", "late", "difference:width=16", "--plugin", plugin]
-    done = ferfuse("reproduce", *SETTINGS, *words, "--workers", "2", "--no-track", folder=folder)
+    done = ferfuse("reproduce", *OTHER_METHODS, *words, "--workers", "2", "--no-track", folder=folder)
     assert "1 of 8 runs to do" in done.stderr
     assert "Feature difference (width=16)" in done.stdout
     assert "Joint fusion" in done.stdout
@@ -293,7 +295,7 @@ def test_real_layout_by_name(faces: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(faces, tmp_path / "basic"))
     (root / SYNTHETIC_MARK).unlink()
     words = ["--dataset", "raf-db", "--data-root", root, "--methods", "late", "--workers", "1", "--no-track"]
-    done = ferfuse("reproduce", *SETTINGS[3:], *words, folder=tmp_path)
+    done = ferfuse("reproduce", *OTHER_METHODS[3:], *words, folder=tmp_path)
     assert "test accuracy on faces in RAF-DB's layout, not RAF-DB itself (56 test images)" in done.stdout
     assert "cannot be compared" in done.stdout
     assert load_ledger(tmp_path / "results" / "demo-raf-db").records[0].dataset == "raf-db-layout"
