@@ -12,6 +12,7 @@ they were trained to in whatever precision, and without TF32.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,12 +25,14 @@ from rich.progress import track
 from benchmark.config import UserError, nearest
 from benchmark.ledger import read_audit, write_json
 from benchmark.plan import Run, stream
+from benchmark.training.backbone import LostWeightsError
 from benchmark.training.device import set_up_torch
 from benchmark.training.fusion import Predict
 from benchmark.training.predict import trained_predictor
 from benchmark.training.workspace import Workspace
 from fusion_methods import resolve_fusion
 
+logger = logging.getLogger(__name__)
 SHUFFLES = 5
 TOLERANCE = 1e-3  # of the scores' own spread: 2^14 roundings of float32, whose effect stays under 1e-5
 DEPENDS, INDEPENDENT = "depends on the batch", "independent of the batch"
@@ -114,10 +117,12 @@ def evaluation_orders(
 
 
 def audit_experiment(runs: Sequence[Run], methods: Sequence[str] | None, workspace: Workspace) -> list[Finding]:
-    """Audit the finished fusion runs of these methods, of all where none is named.
+    """Audit the finished fusion runs of these methods, of all where none is named; those without weights are left out.
+
+    A published ledger has no weights, so that an experiment which goes on from one has them of its later runs alone.
 
     Raises:
-        UserError: a method has no finished run.
+        UserError: a method has no finished run, or none has its weights here.
     """
     fused = {str(run.method) for run in runs if run.kind == "fusion"}
     try:
@@ -128,7 +133,20 @@ def audit_experiment(runs: Sequence[Run], methods: Sequence[str] | None, workspa
         raise UserError(f"method {missing[0]} has no finished run here; {nearest(missing[0], sorted(fused))}")
     set_up_torch(workspace.device)  # as in training, so that a repeated run is the same run
     chosen = [run for run in runs if run.kind == "fusion" and resolve_fusion(str(run.method)).text in wanted]
-    return [audit_run(run, workspace) for run in track(chosen, "Auditing", console=Console(stderr=True))]
+    findings, without = [], []
+    for run in track(chosen, "Auditing", console=Console(stderr=True)):
+        try:
+            findings.append(audit_run(run, workspace))
+        except LostWeightsError:
+            without.append(run)
+    if without and not findings:
+        raise UserError(
+            f"the weights of {without[0].label} are not here; audit where the runs were done, or do them here"
+        )
+    if without:
+        what = f"{len(without)} of {len(chosen)} runs are not audited, as their weights are not here"
+        logger.warning("%s, such as %s", what, without[0].label)
+    return findings
 
 
 def write_findings(experiment: Path, findings: Sequence[Finding]) -> Path:

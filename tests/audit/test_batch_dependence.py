@@ -6,11 +6,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.audit.batch_dependence import DEPENDS, INDEPENDENT, TOLERANCE, _compare, audit_run
-from benchmark.config import load_config
+from benchmark.audit import batch_dependence
+from benchmark.audit.batch_dependence import (
+    DEPENDS,
+    INDEPENDENT,
+    TOLERANCE,
+    Finding,
+    _compare,
+    audit_experiment,
+    audit_run,
+)
+from benchmark.config import UserError, load_config
 from benchmark.engine.experiment import finished_runs, run_experiment
 from benchmark.engine.outcomes import Request
 from benchmark.plan import Run
+from benchmark.training.backbone import LostWeightsError
 from benchmark.training.fusion import initial_predictor
 from benchmark.training.predict import kept_weights
 from benchmark.training.workspace import Workspace
@@ -67,3 +77,21 @@ def test_in_bfloat16_the_rounding_alone_is_beyond_the_tolerance(trained: tuple[l
     network.load_state_dict(kept_weights(run, workspace))
     found = _compare(run, predict, workspace.split(run.seed).test, workspace.manifest.labels)
     assert found.verdict == (DEPENDS if workspace.settings.precision == "bfloat16" else INDEPENDENT)
+
+
+def test_runs_without_weights_are_left_out_and_told(
+    trained: tuple[list[Run], Workspace], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As those of a published ledger that an experiment goes on from."""
+    runs, workspace = trained
+
+    def lost(run: Run, workspace: Workspace) -> Finding:
+        if run.method == DEPENDENT_METHOD:
+            raise LostWeightsError(run.run_id, "not here")
+        return audit_run(run, workspace)
+
+    monkeypatch.setattr(batch_dependence, "audit_run", lost)
+    assert [one.method for one in audit_experiment(runs, None, workspace)] == [INDEPENDENT_METHOD]
+    assert "1 of 2 runs are not audited, as their weights are not here" in caplog.text
+    with pytest.raises(UserError, match=r"the weights of .* are not here; audit where they were trained"):
+        audit_experiment(runs, [DEPENDENT_METHOD], workspace)

@@ -16,7 +16,7 @@ from benchmark.reporting.wording import (
     signed_interval,
     title_of,
 )
-from benchmark.statistics.verdicts import EQUAL
+from benchmark.statistics.verdicts import EQUAL, NOT_YET
 
 CLAIM_WORDS = {
     "shown": "Shown on these data",
@@ -33,6 +33,10 @@ def relation(row: Values, other: str) -> str:
     for word, direction in (("better", "above"), ("worse", "below")):
         if verdict.startswith(word):
             return f"is {abs(row['difference']):.2f} points {direction} {other}{interval}{verdict.removeprefix(word)}"
+    if verdict == NOT_YET:
+        side = "above" if row["difference"] > 0 else "below"
+        seeds = counted(row["n_seeds"], "seed")
+        return f"is {abs(row['difference']):.2f} points {side} {other}{interval}, over {seeds} and without a verdict yet"
     size = f"({points(row['difference'])} points{interval})"
     if verdict.startswith(EQUAL):
         return f"is practically equal to {other}{verdict.removeprefix(EQUAL)} {size}"
