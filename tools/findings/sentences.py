@@ -36,7 +36,7 @@ def relation(row: Values, other: str) -> str:
     if verdict == NOT_YET:
         side = "above" if row["difference"] > 0 else "below"
         seeds = counted(row["n_seeds"], "seed")
-        return f"is {abs(row['difference']):.2f} points {side} {other}{interval}, over {seeds} and without a verdict yet"
+        return f"is {abs(row['difference']):.2f} points {side} {other}{interval}, over {seeds}, no verdict yet"
     size = f"({points(row['difference'])} points{interval})"
     if verdict.startswith(EQUAL):
         return f"is practically equal to {other}{verdict.removeprefix(EQUAL)} {size}"
