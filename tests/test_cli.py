@@ -211,7 +211,7 @@ def test_the_readmes_own_method_goes_through_runner_audit_and_tables(finished: P
     plugin.write_text(readme_plugin())
     words = ["--methods", "late", "difference:width=16", "--plugin", plugin]
     done = ferfuse("reproduce", *OTHER_METHODS, *words, "--workers", "2", "--no-track", folder=folder)
-    assert "1 of 8 runs to do" in done.stderr
+    assert "1 of 4 runs to do" in done.stderr
     assert "Feature difference (width=16)" in done.stdout
     assert "Joint fusion" in done.stdout
     assert re.search(r"with 1 seed: Feature difference \(width=16\) .* Late fusion .* Early fusion", done.stdout)
