@@ -93,5 +93,5 @@ def test_runs_without_weights_are_left_out_and_told(
     monkeypatch.setattr(batch_dependence, "audit_run", lost)
     assert [one.method for one in audit_experiment(runs, None, workspace)] == [INDEPENDENT_METHOD]
     assert "1 of 2 runs are not audited, as their weights are not here" in caplog.text
-    with pytest.raises(UserError, match=r"the weights of .* are not here; audit where they were trained"):
+    with pytest.raises(UserError, match=r"the weights of .* are not here; audit where the runs were done"):
         audit_experiment(runs, [DEPENDENT_METHOD], workspace)
