@@ -45,7 +45,7 @@ def best_run(ledger: Ledger) -> Record:
         UserError: no run keeps its weights, as in a published ledger.
     """
     candidates = [record for record in ledger.records if is_main(ledger, record)]
-    kept = [record for record in candidates if _is_model(record) and keeps_weights(ledger, record)]
+    kept = [record for record in candidates if is_model(record) and keeps_weights(ledger, record)]
     if not kept:
         raise UserError(f"experiment '{ledger.name}' keeps no weights; run it here first: `{again(ledger.experiment)}`")
     return max(kept, key=lambda record: _validation_rank(ledger, record))
@@ -72,7 +72,7 @@ def gather(ledger: Ledger, record: Record, plugins: Sequence[Path], target: Path
     Raises:
         UserError: the weights are not kept, or predictions are not about one image alone.
     """
-    if not _is_model(record):
+    if not is_model(record):
         raise UserError(
             f"the predictions of {record.method} are not about one image alone; choose another run by --run"
         )
@@ -127,7 +127,7 @@ def module_settings(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     return {name.removeprefix(prefix): v for name, v in hyperparameters.items() if name.startswith(prefix)}
 
 
-def _is_model(record: Record) -> bool:
+def is_model(record: Record) -> bool:
     """Tell whether predictions are about one image alone, seen by every network."""
     return not record.batch_dependent and record.hyperparameters.get("partner") != "shuffled"
 

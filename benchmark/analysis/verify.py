@@ -24,7 +24,7 @@ def verify_ledger(experiment: Path) -> tuple[int, list[str]]:
         UserError: a file is damaged so that no run can be read.
     """
     ledger = load_ledger(experiment)
-    _ = ledger.audit, ledger.repetitions  # their seals
+    _ = ledger.audit, ledger.transfers, ledger.repetitions  # their seals
     records = [*ledger.records, *ledger.aside]
     labels: dict[str, tuple[int, str]] = {}
     faults = [fault for record in records for fault in _faults(ledger, record, labels)]

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmark.config import UserError, nearest
-from benchmark.ledger import read_audit, write_json
+from benchmark.ledger import read_findings, write_json
 from benchmark.plan import Run, stream
 from benchmark.training.backbone import LostWeightsError
 from benchmark.training.device import set_up_torch
@@ -151,7 +151,7 @@ def audit_experiment(runs: Sequence[Run], methods: Sequence[str] | None, workspa
 
 def write_findings(experiment: Path, findings: Sequence[Finding]) -> Path:
     """Add findings to `audit.json` of an experiment; a run audited again replaces what was found before."""
-    known = {finding["run_id"]: finding for finding in read_audit(experiment)}
+    known = {finding["run_id"]: finding for finding in read_findings(experiment)}
     known.update({finding.run_id: asdict(finding) for finding in findings})
     path = experiment / "audit.json"
     write_json(path, {"findings": [known[run_id] for run_id in sorted(known)]})

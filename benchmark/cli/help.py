@@ -10,7 +10,7 @@ import typer
 COMMANDS = {
     "Run": ("reproduce", "plan", "status", "tune", "drop"),
     "Results": ("table", "report", "power", "compare", "judge", "predict"),
-    "Checks": ("audit", "verify"),
+    "Checks": ("audit", "transfer", "verify"),
     "Ledgers and MLflow": ("export", "merge", "track", "ui"),
     "What there is": ("list", "data"),
 }

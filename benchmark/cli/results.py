@@ -1,4 +1,4 @@
-"""Commands that read a ledger: table, compare, report, power, audit."""
+"""Commands that read a ledger: table, compare, report, power, audit, transfer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from benchmark.cli.application import app
 from benchmark.cli.options import (
     AsJson,
+    Assignments,
     ColumnList,
     DataDir,
     DataRoot,
@@ -28,12 +29,18 @@ from benchmark.cli.options import (
     experiment_name,
     show_table,
 )
+from benchmark.config import load_config, parse_assignment
 from benchmark.ledger import again, experiment_folder, load_ledger, write_json
 
 
 @app.command()
 def table(
-    number: Annotated[int, typer.Argument(help="1 backbones, 2 fusion methods, 3 readings, 4 controls, 5 selection.")],
+    number: Annotated[
+        int,
+        typer.Argument(
+            help="1 backbones, 2 fusion methods, 3 readings, 4 controls, 5 selection, 6 ensembles, 7 transfer."
+        ),
+    ],
     profile: Profile = "demo",
     dataset: Dataset = None,
     data_root: DataRoot = None,
@@ -198,4 +205,44 @@ def audit(
     refresh_verdicts(ledger, reports_dir)
     write_tables(ledger, reports_dir)
     rows = summarise(findings)
+    typer.echo(json.dumps(rows, indent=1) if as_json else columns(rows))
+
+
+@app.command()
+def transfer(
+    dataset: Annotated[str, typer.Option(help="The other data set: see `ferfuse list datasets`; auto finds out.")],
+    data_root: Annotated[Path, typer.Option(help="Its folder or zip.")],
+    profile: Profile = "demo",
+    experiment: Experiment = None,
+    methods: Methods = None,
+    plugin: Plugins = None,
+    assignments: Assignments = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    results_dir: ResultsDir = Path("results"),
+    reports_dir: ReportsDir = Path("reports"),
+    data_dir: DataDir = Path("data"),
+    as_json: AsJson = False,
+) -> None:
+    """Tell how an experiment's trained networks and methods do on the test faces of another data set (Table 7).
+
+    Nothing is trained there. Classes that only one of the two has are left out.
+
+    Example: ferfuse transfer --experiment demo --dataset ferplus --data-root /data/FERPlus
+    """
+    from benchmark.audit.transfer import open_faces, summarise_transfers, transfer_experiment, write_transfers
+    from benchmark.data.sources import find_dataset
+    from benchmark.engine.devices import choose_device
+    from benchmark.plugins import load_plugins, remembered_plugins
+    from benchmark.reporting.report import write_tables
+
+    ledger = load_ledger(experiment_folder(results_dir, experiment or experiment_name(profile, None)))
+    plugins = remembered_plugins(ledger.experiment, {name for r in ledger.records for name in r.sources}, plugin or ())
+    load_plugins(plugins)
+    given = dict(parse_assignment(text) for text in assignments or [])
+    settings = load_config(profile, {**given, "data.dataset": dataset, "data.root": data_root})
+    faces = open_faces(ledger, find_dataset(settings.data, data_dir), data_dir)
+    found = transfer_experiment(ledger, methods, plugins, faces, choose_device(device))
+    write_transfers(ledger.root, found)
+    write_tables(load_ledger(ledger.root), reports_dir)
+    rows = summarise_transfers(found)
     typer.echo(json.dumps(rows, indent=1) if as_json else columns(rows))

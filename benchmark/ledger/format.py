@@ -303,9 +303,9 @@ def existing_experiment(experiment: Path) -> dict[str, Any]:
     return description
 
 
-def read_audit(experiment: Path) -> list[dict[str, Any]]:
-    """Read what the batch-dependence audit found, nothing where there was none."""
-    path = experiment / "audit.json"
+def read_findings(experiment: Path, check: str = "audit") -> list[dict[str, Any]]:
+    """Read what a check of trained runs found, "audit" or "transfer"; nothing where there was none."""
+    path = experiment / f"{check}.json"
     findings: list[dict[str, Any]] = read_json(path)["findings"] if path.is_file() else []
     return findings
 

@@ -37,8 +37,9 @@ def pack_ledger(ledger: Ledger, target: Path) -> None:
     write_text(target / "records.jsonl", "".join(json.dumps(record, sort_keys=True) + "\n" for record in records))
     if histories := _histories(ledger):
         write_text(target / "history.csv", histories)
-    if ledger.audit:
-        write_json(target / "audit.json", {"findings": ledger.audit})
+    for name, findings in (("audit", ledger.audit), ("transfer", ledger.transfers)):
+        if findings:
+            write_json(target / f"{name}.json", {"findings": findings})
     if ledger.repetitions:
         write_json(target / "repetitions.json", {"repetitions": ledger.repetitions})
     whole = digest_of(
@@ -124,6 +125,7 @@ class _Merged(Ledger):
         merged = cls(name, experiment, order, ledgers[0].root, aside)
         object.__setattr__(merged, "sources", {run_id: ledger for run_id, (ledger, _) in parts.items()})
         merged.__dict__["audit"] = [finding for ledger in ledgers for finding in ledger.audit]
+        merged.__dict__["transfers"] = [finding for ledger in ledgers for finding in ledger.transfers]
         merged.__dict__["repetitions"] = [row for ledger in ledgers for row in ledger.repetitions]
         return merged
 

@@ -17,7 +17,7 @@ from benchmark.ledger.format import (
     history_digest,
     is_present,
     predictions_digest,
-    read_audit,
+    read_findings,
     read_records,
     run_folder,
 )
@@ -150,8 +150,16 @@ class Ledger:
     @cached_property
     def audit(self) -> list[dict[str, Any]]:
         """What the batch-dependence audit found of each run that tables show, nothing where there was none."""
+        return self._findings("audit")
+
+    @cached_property
+    def transfers(self) -> list[dict[str, Any]]:
+        """How each run that tables show did on other data sets, nothing where none was asked."""
+        return self._findings("transfer")
+
+    def _findings(self, check: str) -> list[dict[str, Any]]:
         aside = {record.run_id for record in self.aside}
-        return [finding for finding in read_audit(self.root) if finding["run_id"] not in aside]
+        return [finding for finding in read_findings(self.root, check) if finding["run_id"] not in aside]
 
     @cached_property
     def repetitions(self) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from benchmark.reporting.page.outdated import remove_outdated_page
 from benchmark.reporting.readings import reading_table
 from benchmark.reporting.selection import selection_table
 from benchmark.reporting.tables import Table
+from benchmark.reporting.transfer import transfer_table
 
 TABLES: dict[int, Callable[[Ledger], Table]] = {
     1: backbone_table,
@@ -32,6 +33,7 @@ TABLES: dict[int, Callable[[Ledger], Table]] = {
     4: control_table,
     5: selection_table,
     6: ensemble_table,
+    7: transfer_table,
 }
 MACHINES = ("csv", "json")  # formats that get every number, a line for each
 SUFFIXES = {"md": "markdown", "tex": "latex", "csv": "csv", "json": "json"}
@@ -42,7 +44,7 @@ LAYOUTS = ("pairs", "long")
 
 def make_table(number: int, ledger: Ledger, found: dict[str, Any] | None = None, layout: str = "long") -> Table:
     """Return a table of a ledger: 1 backbones, 2 fusion methods, 3 readings by evaluation order, 4 controls,
-    5 selection optimism, 6 what single networks give together without training.
+    5 selection optimism, 6 what single networks give together without training, 7 all of them on other data sets.
 
     Args:
         found: what `significance.json` holds of the ledger, for the verdicts in Tables 1 and 2; see `current_verdicts`.
@@ -81,7 +83,7 @@ def write_report(ledger: Ledger, reports_dir: Path, beside: Sequence[dict[str, A
 
 
 def write_tables(ledger: Ledger, reports_dir: Path) -> list[Path]:
-    """Write `reports_dir/<experiment>/table{1..6}.{md,tex,csv,json}`, with the verdicts there, and return the paths."""
+    """Write `reports_dir/<experiment>/table{1..7}.{md,tex,csv,json}`, with the verdicts there, and return the paths."""
     folder = reports_dir / ledger.name
     folder.mkdir(parents=True, exist_ok=True)
     found = current_verdicts(ledger, reports_dir)
@@ -136,4 +138,4 @@ def available_tables(ledger: Ledger) -> list[int]:
     """Return the numbers of the tables that the ledger has something for."""
     audited = any(may_be_read(finding["method"]) for finding in ledger.audit)
     controlled = any(read_paper().control in str(r.method) or "#" in "".join(r.backbones) for r in ledger.records)
-    return [1, 2, *[3] * audited, *[4] * controlled, 5]
+    return [1, 2, *[3] * audited, *[4] * controlled, 5, *[7] * bool(ledger.transfers)]

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from backbones import BranchOutput
 from backbones.shapes import build_with_weights
 from benchmark.config import UserError
 from benchmark.data.augmentation import to_network_input
@@ -41,10 +42,12 @@ class TrainedModel(nn.Module):
         self.alone = heads[0] is None
 
     def forward(self, images: Tensor) -> Tensor:
-        scores = []
-        for fold, head in zip(self.branches, self.heads, strict=True):
-            outputs = [backbone(images) for backbone in fold]
-            scores.append(outputs[0].logits if self.alone else head(outputs))
+        return self.join([[backbone(images) for backbone in fold] for fold in self.branches])
+
+    def join(self, outputs: Sequence[Sequence[BranchOutput]]) -> Tensor:
+        """Return the (B, C) probabilities from what every fold's backbones said."""
+        folds = zip(outputs, self.heads, strict=True)
+        scores = [said[0].logits if self.alone else head(said) for said, head in folds]
         return torch.stack(scores).double().softmax(dim=2).mean(dim=0)
 
 

@@ -52,7 +52,7 @@ class PageFigure:
 
 SECTIONS = (
     Section("accuracy", "Accuracy", "Every network alone, and every fusion method on every group of networks.",
-            ("table-1", "table-2", "accuracy-against-cost")),
+            ("table-1", "table-2", "table-7", "accuracy-against-cost")),
     Section("differences", "Is a difference real?",
             "A verdict needs more than a higher mean; methods are compared seed by seed.",
             ("forest", "primary", "papers-question", "seed-by-seed", "best-single", "further", "among", "choices",
