@@ -26,13 +26,16 @@ class Pmr(Concatenation):
     P_i are the prototypes of branch i, and p_i = softmax_c(-|f_i - P_ic|). With q_i the batch's mean of p_i at the
     right class, loss = CE(scores) + strength * sum_i clip(max_j q_j / q_i - 1, 0, 1) CE(p_i), the sum from the step on
     at which each class has a prototype; scores are those of `joint`.
-    After a step, the prototype of each class in the batch becomes momentum * itself + (1 - momentum) * the mean of its
-    features; the paper goes through a tenth of the data before each epoch for it. The paper's entropy term of the first
-    epochs is left out. With frozen backbones it is `joint`. Shapes: features (B, D_i) -> (B, C).
+    Every `refresh` steps, the prototype of each class in them becomes momentum * itself + (1 - momentum) * the mean of
+    its features there, and stays as it is in between: prototypes that follow each batch are chased, and the features
+    grow without end. The paper goes through a tenth of the data before each epoch for it. The paper's entropy term of
+    the first epochs is left out. With frozen backbones it is `joint`. Shapes: features (B, D_i) -> (B, C).
     """
 
     search_space: ClassVar = {"strength": [0.3, 1.0, 3.0], "width": [128, 256, 512], "dropout": [0.0, 0.2, 0.5]}
     known: Tensor
+    counts: Tensor
+    steps: Tensor
 
     def __init__(
         self,
@@ -40,15 +43,19 @@ class Pmr(Concatenation):
         num_classes: int,
         *,
         strength: float = 1.0,
-        momentum: float = 0.9,
+        momentum: float = 0.2,
+        refresh: int = 40,
         width: int = 512,
         dropout: float = 0.0,
     ) -> None:
         super().__init__(feature_dims, num_classes, width, dropout)
-        self.strength, self.momentum = strength, momentum
+        self.strength, self.momentum, self.refresh = strength, momentum, refresh
         for i, dim in enumerate(feature_dims):
             self.register_buffer(f"prototypes_{i}", torch.zeros(num_classes, dim))
+            self.register_buffer(f"sums_{i}", torch.zeros(num_classes, dim))
         self.register_buffer("known", torch.zeros(num_classes, dtype=torch.bool))
+        self.register_buffer("counts", torch.zeros(num_classes, dtype=torch.long))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
         self.batch: list[tuple[list[Tensor], Tensor]] = []
 
     def training_loss(self, scores: Tensor, branches: Sequence[BranchOutput], targets: Tensor) -> Tensor:
@@ -69,15 +76,19 @@ class Pmr(Concatenation):
         return found
 
     def adjust_gradients(self, backbones: Sequence[nn.Module]) -> None:
-        """Move the prototypes towards the features of the batch; gradients stay as they are."""
-        classes = torch.cat([labels for _, labels in self.batch])
-        here = F.one_hot(classes, len(self.known)).T  # (C, B)
-        counts = here.sum(1)
+        """Gather the features of the batch, and move the prototypes when it is time; gradients stay as they are."""
+        here = F.one_hot(torch.cat([labels for _, labels in self.batch]), len(self.known)).T  # (C, B)
+        self.counts += here.sum(1)
+        self.steps += 1
+        due = self.steps % self.refresh == 0
+        fresh = due & (self.counts > 0)
         kept = torch.where(self.known, self.momentum, 0.0)[:, None]
         for i in range(len(backbones)):
-            features = torch.cat([features[i] for features, _ in self.batch])
-            means = (here.to(features.dtype) @ features) / counts.clamp_min(1)[:, None]
-            old = self._prototypes(i)
-            old.copy_(torch.where(counts[:, None] > 0, kept * old + (1 - kept) * means, old))
-        self.known |= counts > 0
+            old, sums = self._prototypes(i), getattr(self, f"sums_{i}")
+            sums += here.to(sums.dtype) @ torch.cat([features[i] for features, _ in self.batch]).to(sums.dtype)
+            means = sums / self.counts.clamp_min(1)[:, None]
+            old.copy_(torch.where(fresh[:, None], kept * old + (1 - kept) * means, old))
+            sums *= ~due
+        self.counts *= ~due
+        self.known |= fresh
         self.batch = []
