@@ -7,6 +7,8 @@ from typing import Any
 
 import typer
 
+from benchmark.cli.option_groups import spread_fields
+
 COMMANDS = {
     "Run": ("reproduce", "plan", "status", "tune", "drop"),
     "Results": ("table", "report", "power", "compare", "judge", "predict"),
@@ -54,8 +56,9 @@ class Application(typer.Typer):
     """An application whose commands group their options."""
 
     def command(self, name: str | None = None, **settings: Any) -> Any:
-        """Return what registers a command."""
-        return super().command(name, **{"cls": GroupedCommand, **settings})
+        """Return what registers a command, whose options may be fields of dataclasses."""
+        register = super().command(name, **{"cls": GroupedCommand, **settings})
+        return lambda function: register(spread_fields(function))
 
 
 def grouped(rows: Mapping[str, tuple[str, str]], groups: Mapping[str, Sequence[str]], rest: str) -> dict[str, Rows]:

@@ -9,20 +9,15 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.application import app
-from benchmark.cli.options import DataRoot, Dataset, Experiment, Profile, ReportsDir, ResultsDir, experiment_name
+from benchmark.cli.options import ReportsDir, ResultsDir, Which, WhichLedger
 from benchmark.config import UserError
-from benchmark.ledger import Ledger, experiment_folder, load_ledger
+from benchmark.ledger import Ledger, load_ledger
 from benchmark.reporting.wording import counted
 
 
 @app.command()
 def verify(
-    profile: Profile = "demo",
-    dataset: Dataset = None,
-    data_root: DataRoot = None,
-    experiment: Experiment = None,
-    ledger: Annotated[Path | None, typer.Option(help="Folder of a ledger, instead of an experiment's name.")] = None,
-    results_dir: ResultsDir = Path("results"),
+    which: WhichLedger,
 ) -> None:
     """Hold a ledger against what its runs left: seals, predictions, histories, metrics, labels; status 1 if it is not.
 
@@ -31,7 +26,7 @@ def verify(
     from benchmark.analysis.verify import verify_ledger
 
     begun = time.perf_counter()
-    folder = ledger or experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root))
+    folder = which.folder
     runs, faults = verify_ledger(folder)
     for fault in faults:
         typer.echo(fault)
@@ -62,10 +57,7 @@ def merge(
 
 @app.command()
 def export(
-    profile: Profile = "demo",
-    dataset: Dataset = None,
-    data_root: DataRoot = None,
-    experiment: Experiment = None,
+    which: Which,
     name: Annotated[str | None, typer.Option(help="Of the packed ledger; reference/EXPERIMENT when left out.")] = None,
     title: Annotated[str | None, typer.Option(help="What the data are called, in place of their layout.")] = None,
     test_only: Annotated[
@@ -75,7 +67,6 @@ def export(
     paper: Annotated[
         Path | None, typer.Option(help="Write a paper's pack into this folder instead: tables, figures, checklist.")
     ] = None,
-    results_dir: ResultsDir = Path("results"),
     reports_dir: ReportsDir = Path("reports"),
 ) -> None:
     """Pack a finished experiment and its audit into a few files that can be published, without paths of this machine.
@@ -89,20 +80,19 @@ def export(
     from benchmark.data.formats import labels_stay
     from benchmark.ledger.packing import publish
 
-    source = experiment or experiment_name(profile, dataset, data_root)
+    source = which.name
     packed = name or f"reference/{source}"
-    folder = experiment_folder(results_dir, source)
-    _, faults = verify_ledger(folder)
+    _, faults = verify_ledger(which.folder)
     if broken := [fault for fault in faults if "have no seal" not in fault]:
         raise UserError(
             f"{broken[0]}; `ferfuse verify --experiment {source}` lists all {len(broken)}; nothing is published"
         )
-    ledger = load_ledger(folder)
+    ledger = load_ledger(which.folder)
     unnamed = labels_stay(ledger.experiment["dataset"]["name"])
     if paper is not None:
         _write_pack(ledger, reports_dir, paper, labels_stay=unnamed)
         return
-    target = publish(ledger, results_dir, packed, title, unnamed=unnamed, test_only=test_only)
+    target = publish(ledger, which.results_dir, packed, title, unnamed=unnamed, test_only=test_only)
     size = sum(path.stat().st_size for path in target.iterdir())
     typer.echo(f"wrote {target}: {size / 1e6:.2f} MB; `ferfuse report --experiment {packed}` writes its report")
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.config import DATASETS, UserError, load_config, parse_assignment, profile_names
+from benchmark.config import DATASETS, Settings, UserError, load_config, parse_assignment, profile_names
+from benchmark.ledger import experiment_folder
 
 if TYPE_CHECKING:
+    from benchmark.engine.outcomes import Request
     from benchmark.reporting.tables import Table
 
 LAYOUTS = ("synthetic", "auto", "folders", "csv")  # of no data set in particular
@@ -53,50 +56,104 @@ Experiment = Annotated[
 ResultsDir = Annotated[Path, typer.Option(help="Where ledgers are kept.")]
 ReportsDir = Annotated[Path, typer.Option(help="Where reports are written.")]
 DataDir = Annotated[Path, typer.Option(help="Where decoded images and synthetic faces are kept.")]
-Seeds = Annotated[int | None, typer.Option(help="Number of seeds.")]
-Backbones = Annotated[list[str] | None, typer.Option(help="Backbones, separated by blanks.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Methods = Annotated[list[str] | None, typer.Option(help="Fusion methods with settings, separated by blanks.")]
 Plugins = Annotated[
     list[Path] | None, typer.Option("--plugin", help="Python files that register methods or backbones.")
 ]
-Questions = Annotated[list[str] | None, typer.Option("--question", help="Methods that the report is about.")]
-Against = Annotated[list[str] | None, typer.Option(help="Their baselines; the run's built-in methods when left out.")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", help="Any setting of the profile, as name=value.")]
-Arms = Annotated[list[str] | None, typer.Option(help="Further sets of runs of the profile: readings, controls.")]
 TableFormat = Annotated[str | None, typer.Option("--format", help="markdown, latex, csv or json.")]
 ColumnList = Annotated[str | None, typer.Option("--columns", help="Their keys, separated by commas.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def overrides(
-    dataset: str | None,
-    data_root: Path | None,
-    seeds: int | None,
-    backbones: list[str] | None,
-    methods: list[str] | None,
-    assignments: list[str] | None,
-    arms: list[str] | None,
-) -> dict[str, Any]:
-    """Return the settings that options stand for; --set comes last and wins."""
-    given: dict[str, Any] = {
-        "data.dataset": dataset,
-        "data.root": data_root,
-        "seeds": seeds,
-        "backbones": backbones,
-        "methods": methods,
-        "with_arms": arms,
-    }
+def settings_of(profile: str, given: Mapping[str, Any], assignments: Iterable[str] | None) -> Settings:
+    """Return a profile with what is given and not None: backbones are fused in all pairs; --set wins over it."""
     found = {name: value for name, value in given.items() if value is not None}
-    if backbones:
-        found["groups"] = "pairs"
-    return {**found, **dict(parse_assignment(text) for text in assignments or ())}
+    if found.get("backbones"):
+        found = {"groups": "pairs", **found}
+    return load_config(profile, {**found, **dict(parse_assignment(text) for text in assignments or ())})
 
 
-def asked_questions(question: list[str] | None, against: list[str] | None) -> dict[str, Any]:
-    """Return the setting that `--question` and `--against` stand for: the same baselines for every method."""
-    if against and not question:
-        raise UserError("--against names baselines of a question; name its method by --question METHOD")
-    return {"questions": [{"method": method, "against": against or []} for method in question]} if question else {}
+@dataclass(frozen=True, kw_only=True)
+class Which:
+    """The experiment that a command is about."""
+
+    profile: Profile = "demo"
+    dataset: Dataset = None
+    data_root: DataRoot = None
+    experiment: Experiment = None
+    results_dir: ResultsDir = Path("results")
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.experiment or experiment_name(self.profile, self.dataset, self.data_root)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its ledger."""
+        return experiment_folder(self.results_dir, self.name)
+
+    def settings(self, assignments: list[str] | None, **given: Any) -> Settings:
+        """Return the profile with the data and settings given; --set comes last and wins."""
+        data = {"data.dataset": self.dataset, "data.root": self.data_root}
+        return settings_of(self.profile, {**data, **given}, assignments)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhichLedger(Which):
+    """An experiment, or the folder of a ledger wherever it lies."""
+
+    ledger: Annotated[Path | None, typer.Option(help="Folder of a ledger, instead of an experiment's name.")] = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the ledger."""
+        return self.ledger or super().folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked(Which):
+    """What of an experiment is run."""
+
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds.")] = None
+    backbones: Annotated[list[str] | None, typer.Option(help="Backbones, separated by blanks.")] = None
+    methods: Methods = None
+    plugin: Plugins = None
+    question: Annotated[list[str] | None, typer.Option("--question", help="Methods that the report is about.")] = None
+    against: Annotated[
+        list[str] | None, typer.Option(help="Their baselines; the run's built-in methods when left out.")
+    ] = None
+    assignments: Assignments = None
+    arms: Annotated[list[str] | None, typer.Option(help="Further sets of runs of the profile: readings, controls.")] = (
+        None
+    )
+    accept: Accept = None
+    data_dir: DataDir = Path("data")
+
+    def request(self, **how: Any) -> Request:
+        """Return what is asked of the engine; `--question` and `--against` set the same baselines for every method.
+
+        Raises:
+            UserError: baselines without a question.
+        """
+        from benchmark.engine.description import with_remembered_plugins
+        from benchmark.engine.outcomes import Request
+
+        if self.against and not self.question:
+            raise UserError("--against names baselines of a question; name its method by --question METHOD")
+        settings = self.settings(
+            self.assignments,
+            seeds=self.seeds,
+            backbones=self.backbones,
+            methods=self.methods,
+            with_arms=self.arms,
+            questions=[{"method": method, "against": self.against or []} for method in self.question or ()] or None,
+            **{"data.accept": self.accept or None},
+        )
+        asked = Request(settings, self.name, self.results_dir, self.data_dir, plugins=tuple(self.plugin or ()), **how)
+        return with_remembered_plugins(asked)
 
 
 def experiment_name(profile: str, dataset: str | None, data_root: Path | None = None) -> str:

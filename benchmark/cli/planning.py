@@ -5,34 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from benchmark.cli.application import app
-from benchmark.cli.options import (
-    Against,
-    Arms,
-    AsJson,
-    Assignments,
-    Backbones,
-    DataDir,
-    DataRoot,
-    Dataset,
-    Experiment,
-    Methods,
-    Plugins,
-    Profile,
-    Questions,
-    ResultsDir,
-    Seeds,
-    asked_questions,
-    columns,
-    experiment_name,
-    overrides,
-)
-from benchmark.config import Settings, load_config
+from benchmark.cli.options import AsJson, Asked, Device, columns
+from benchmark.config import Settings
 from benchmark.ledger import finished_runs, load_ledger
 from benchmark.reporting.wording import counted
 
@@ -47,21 +26,8 @@ MANY = 5  # names, beyond which they are counted
 
 @app.command()
 def plan(
-    profile: Profile = "demo",
-    dataset: Dataset = None,
-    data_root: DataRoot = None,
-    experiment: Experiment = None,
-    seeds: Seeds = None,
-    backbones: Backbones = None,
-    methods: Methods = None,
-    plugin: Plugins = None,
-    question: Questions = None,
-    against: Against = None,
-    assignments: Assignments = None,
-    arms: Arms = None,
-    results_dir: ResultsDir = Path("results"),
-    data_dir: DataDir = Path("data"),
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    asked: Asked,
+    device: Device = "auto",
     workers: Annotated[int, typer.Option(help="Processes side by side; 0 chooses.")] = 0,
     every: Annotated[bool, typer.Option("--all", help="A line for every run, with its id.")] = False,
     estimate: Annotated[bool, typer.Option(help="Calibrate for some seconds and tell time and memory.")] = True,
@@ -71,15 +37,8 @@ def plan(
 
     Example: ferfuse plan --profile paper --data-root /data/RAF-DB/basic --dataset raf-db
     """
-    from benchmark.engine.description import with_remembered_plugins
-    from benchmark.engine.experiment import Request
-
-    asked = overrides(dataset, data_root, seeds, backbones, methods, assignments, arms)
-    settings = load_config(profile, {**asked_questions(question, against), **asked})
-    name = experiment or experiment_name(profile, dataset, data_root)
-    request = with_remembered_plugins(
-        Request(settings, name, results_dir, data_dir, device=device, workers=workers, plugins=tuple(plugin or ()))
-    )
+    request = asked.request(device=device, workers=workers)
+    settings = request.settings
     found = _planned(request, estimate)
     if as_json:
         typer.echo(json.dumps(found, indent=1))

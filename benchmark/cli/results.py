@@ -15,8 +15,7 @@ from benchmark.cli.options import (
     Assignments,
     ColumnList,
     DataDir,
-    DataRoot,
-    Dataset,
+    Device,
     Experiment,
     Methods,
     Plugins,
@@ -24,12 +23,14 @@ from benchmark.cli.options import (
     ReportsDir,
     ResultsDir,
     TableFormat,
+    Which,
+    WhichLedger,
     chosen,
     columns,
     experiment_name,
+    settings_of,
     show_table,
 )
-from benchmark.config import load_config, parse_assignment
 from benchmark.ledger import again, experiment_folder, load_ledger, write_json
 
 
@@ -41,16 +42,12 @@ def table(
             help="1 backbones, 2 fusion methods, 3 readings, 4 controls, 5 selection, 6 ensembles, 7 transfer."
         ),
     ],
-    profile: Profile = "demo",
-    dataset: Dataset = None,
-    data_root: DataRoot = None,
-    experiment: Experiment = None,
+    which: Which,
     table_format: TableFormat = None,
     column_list: ColumnList = None,
     layout: Annotated[
         str | None, typer.Option(help="Of Table 2: pairs, with a column for each, or long, a line for each.")
     ] = None,
-    results_dir: ResultsDir = Path("results"),
     reports_dir: ReportsDir = Path("reports"),
 ) -> None:
     """Print a table from the ledger: as the terminal has room for it, as Markdown where the output is no terminal.
@@ -63,8 +60,7 @@ def table(
     """
     from benchmark.reporting.report import MACHINES, current_verdicts, make_table
 
-    folder = experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root))
-    ledger = load_ledger(folder)
+    ledger = load_ledger(which.folder)
     usual = "long" if column_list or table_format in MACHINES else "pairs"
     made = make_table(number, ledger, current_verdicts(ledger, reports_dir), layout or usual)
     show_table(chosen(made, column_list), table_format)
@@ -97,12 +93,7 @@ def _ledger_folder(text: str, results_dir: Path) -> Path:
 
 @app.command()
 def report(
-    profile: Profile = "demo",
-    dataset: Dataset = None,
-    data_root: DataRoot = None,
-    experiment: Experiment = None,
-    ledger: Annotated[Path | None, typer.Option(help="Folder of a ledger, instead of an experiment's name.")] = None,
-    results_dir: ResultsDir = Path("results"),
+    which: WhichLedger,
     reports_dir: ReportsDir = Path("reports"),
     beside: Annotated[
         Path | None, typer.Option(help="CSV of numbers that others printed, for Table 2: method, accuracy, source.")
@@ -117,8 +108,7 @@ def report(
     from benchmark.reporting.page.write import write_page
     from benchmark.reporting.report import refresh_verdicts, write_document, write_report
 
-    folder = ledger or experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root))
-    loaded = load_ledger(folder)
+    loaded = load_ledger(which.folder)
     for path in [
         *write_report(loaded, reports_dir, read_beside(beside) if beside else ()),
         *write_page(loaded, reports_dir),
@@ -131,11 +121,7 @@ def report(
 
 @app.command()
 def power(
-    profile: Profile = "demo",
-    dataset: Dataset = None,
-    data_root: DataRoot = None,
-    experiment: Experiment = None,
-    results_dir: ResultsDir = Path("results"),
+    which: Which,
     as_json: AsJson = False,
 ) -> None:
     """Tell which difference each comparison could have shown by now, and what would bring a verdict on the open ones.
@@ -145,7 +131,7 @@ def power(
     from benchmark.reporting.pages import look_rows, look_sentence, power_rows
     from benchmark.reporting.significance import make_significance
 
-    ledger = load_ledger(experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root)))
+    ledger = load_ledger(which.folder)
     found = make_significance(ledger)
     rows, chances = power_rows(found), look_rows(found)
     if as_json:
@@ -156,14 +142,10 @@ def power(
 
 @app.command()
 def audit(
-    profile: Profile = "demo",
-    dataset: Dataset = None,
-    data_root: DataRoot = None,
-    experiment: Experiment = None,
+    which: Which,
     methods: Methods = None,
     plugin: Plugins = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    results_dir: ResultsDir = Path("results"),
+    device: Device = "auto",
     reports_dir: ReportsDir = Path("reports"),
     data_dir: DataDir = Path("data"),
     as_json: AsJson = False,
@@ -183,8 +165,7 @@ def audit(
     from benchmark.engine.experiment import finished_request, finished_runs
     from benchmark.reporting.report import refresh_verdicts, write_tables
 
-    name = experiment or experiment_name(profile, dataset, data_root)
-    request = finished_request(results_dir, name, data_dir, device, tuple(plugin or ()))
+    request = finished_request(which.results_dir, which.name, data_dir, device, tuple(plugin or ()))
     finished, workspace = finished_runs(request)
     if determinism:
         from benchmark.audit.determinism import DIFFERENT, repeat_sample
@@ -217,7 +198,7 @@ def transfer(
     methods: Methods = None,
     plugin: Plugins = None,
     assignments: Assignments = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
     results_dir: ResultsDir = Path("results"),
     reports_dir: ReportsDir = Path("reports"),
     data_dir: DataDir = Path("data"),
@@ -238,8 +219,7 @@ def transfer(
     ledger = load_ledger(experiment_folder(results_dir, experiment or experiment_name(profile, None)))
     plugins = remembered_plugins(ledger.experiment, {name for r in ledger.records for name in r.sources}, plugin or ())
     load_plugins(plugins)
-    given = dict(parse_assignment(text) for text in assignments or [])
-    settings = load_config(profile, {**given, "data.dataset": dataset, "data.root": data_root})
+    settings = settings_of(profile, {"data.dataset": dataset, "data.root": data_root}, assignments)
     faces = open_faces(ledger, find_dataset(settings.data, data_dir), data_dir)
     found = transfer_experiment(ledger, methods, plugins, faces, choose_device(device))
     write_transfers(ledger.root, found)

@@ -5,38 +5,17 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from benchmark.cli.application import app
-from benchmark.cli.options import (
-    Accept,
-    Against,
-    Arms,
-    AsJson,
-    Assignments,
-    Backbones,
-    DataDir,
-    DataRoot,
-    Dataset,
-    Experiment,
-    Methods,
-    Plugins,
-    Profile,
-    Questions,
-    ReportsDir,
-    ResultsDir,
-    Seeds,
-    asked_questions,
-    experiment_name,
-    overrides,
-    show_table,
-)
-from benchmark.config import UserError, load_config, nearest
-from benchmark.ledger import again, artifact_folder, existing_experiment, experiment_folder, load_ledger, run_folder
+from benchmark.cli.options import AsJson, Asked, ReportsDir, Which, show_table
+from benchmark.config import UserError, nearest
+from benchmark.ledger import again, artifact_folder, existing_experiment, load_ledger, run_folder
 from benchmark.reporting.wording import counted
 from benchmark.tuned import read_searches, read_tuned, select
 
@@ -46,89 +25,68 @@ if TYPE_CHECKING:
 ENGINES = ("local", "ray", "slurm")
 
 
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How runs are done."""
+
+    engine: Annotated[str, typer.Option(help="local, ray (on RAY_ADDRESS where that is set), or slurm.")] = "local"
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda (every GPU), or one as in cuda:1.")] = "auto"
+    workers: Annotated[int, typer.Option(min=0, help="Processes side by side; 0 chooses.")] = 0
+    workers_per_gpu: Annotated[int, typer.Option(min=1, help="Runs that share a GPU.")] = 1
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do runs again that failed before.")] = False
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same bits every time on a GPU too, at some cost in time.")
+    ] = False
+    compile: Annotated[
+        str, typer.Option("--compile", help="on, off, or auto: torch.compile where it was measured to pay.")
+    ] = "auto"
+    checkpoint_seconds: Annotated[
+        float, typer.Option(min=0, help="Training time between two checkpoints of a run, at least.")
+    ] = 20.0
+
+    def checked(self) -> dict[str, Any]:
+        """Return the options by name.
+
+        Raises:
+            UserError: there is no such engine, or no such way to compile.
+        """
+        from benchmark.engine.devices import COMPILE
+
+        if self.engine not in ENGINES:
+            raise UserError(f"no engine named '{self.engine}'; {nearest(self.engine, ENGINES)}")
+        if self.compile not in COMPILE:
+            raise UserError(f"--compile takes no '{self.compile}'; {nearest(self.compile, COMPILE)}")
+        return vars(self)
+
+
 @app.command()
 def reproduce(
-    profile: Profile = "demo",
-    dataset: Dataset = None,
-    data_root: DataRoot = None,
-    experiment: Experiment = None,
-    seeds: Seeds = None,
-    backbones: Backbones = None,
-    methods: Methods = None,
-    plugin: Plugins = None,
-    question: Questions = None,
-    against: Against = None,
-    assignments: Assignments = None,
-    arms: Arms = None,
-    accept: Accept = None,
+    asked: Asked,
+    how: How,
     tuned: Annotated[
         bool, typer.Option("--tuned", help="Use what `ferfuse tune` chose; in an own experiment.")
     ] = False,
-    engine: Annotated[str, typer.Option(help="local, ray (on RAY_ADDRESS where that is set), or slurm.")] = "local",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda (every GPU), or one as in cuda:1.")] = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Processes side by side; 0 chooses.")] = 0,
-    workers_per_gpu: Annotated[int, typer.Option(min=1, help="Runs that share a GPU.")] = 1,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do runs again that failed before.")] = False,
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="The same bits every time on a GPU too, at some cost in time.")
-    ] = False,
-    compile_steps: Annotated[
-        str, typer.Option("--compile", help="on, off, or auto: torch.compile where it was measured to pay.")
-    ] = "auto",
-    checkpoint_seconds: Annotated[
-        float, typer.Option(min=0, help="Training time between two checkpoints of a run, at least.")
-    ] = 20.0,
     track: Annotated[bool, typer.Option(help="Mirror the runs into MLflow.")] = True,
     system_metrics: Annotated[bool, typer.Option(help="Log the machine's load into MLflow; needs psutil.")] = False,
-    results_dir: ResultsDir = Path("results"),
     reports_dir: ReportsDir = Path("reports"),
-    data_dir: DataDir = Path("data"),
 ) -> None:
     """Run whatever is not finished yet, then print Tables 1 and 2.
 
     Example: ferfuse reproduce --profile demo --seeds 5 --methods late attention-fusion:axis=batch
     """
-    from benchmark.engine.description import with_remembered_plugins
-    from benchmark.engine.devices import COMPILE
-    from benchmark.engine.experiment import Request, run_experiment
+    from benchmark.engine.experiment import run_experiment
     from benchmark.engine.progress import TerminalProgress
     from benchmark.tracking.live import LiveMirror, MirrorOptions
 
-    if engine not in ENGINES:
-        raise UserError(f"no engine named '{engine}'; {nearest(engine, ENGINES)}")
-    if compile_steps not in COMPILE:
-        raise UserError(f"--compile takes no '{compile_steps}'; {nearest(compile_steps, COMPILE)}")
     if system_metrics and find_spec("psutil") is None:
         raise UserError("--system-metrics needs psutil; install it: pip install 'ferfuse[system-metrics]'")
-    asked = overrides(dataset, data_root, seeds, backbones, methods, assignments, arms)
-    asked = {**asked_questions(question, against), **asked, **({"data.accept": accept} if accept else {})}
-    settings = load_config(profile, asked)
-    name = experiment or experiment_name(profile, dataset, data_root)
-    source = experiment_folder(results_dir, name) if tuned else None
-    if source is not None:
-        settings = settings.model_copy(
-            update={"tuned": select(read_tuned(source), [*settings.methods, *settings.backbones])}
-        )
-        name = f"{name}-tuned"
-    request = with_remembered_plugins(
-        Request(
-            settings=settings,
-            experiment=name,
-            results_dir=results_dir,
-            data_dir=data_dir,
-            device=device,
-            workers=workers,
-            plugins=tuple(plugin or ()),
-            command="ferfuse " + shlex.join(sys.argv[1:]),
-            engine=engine,
-            workers_per_gpu=workers_per_gpu,
-            retry_failed=retry_failed,
-            deterministic=deterministic,
-            compile=compile_steps,
-            checkpoint_seconds=checkpoint_seconds,
-            source=source,
-        )
-    )
+    request = asked.request(**how.checked(), command="ferfuse " + shlex.join(sys.argv[1:]))
+    name, source = request.experiment, None
+    if tuned:
+        source, name = request.folder, f"{name}-tuned"
+        chosen = select(read_tuned(source), [*request.settings.methods, *request.settings.backbones])
+        settings = request.settings.model_copy(update={"tuned": chosen})
+        request = replace(request, settings=settings, experiment=name, source=source)
     options = MirrorOptions(request.folder, reports_dir / name, request.plugins, system_metrics)
     with LiveMirror(options) as mirror:
         with TerminalProgress(request, mirror if track else None) as progress:
@@ -146,12 +104,8 @@ def reproduce(
 
 @app.command()
 def status(
-    profile: Profile = "demo",
-    dataset: Dataset = None,
-    data_root: DataRoot = None,
-    experiment: Experiment = None,
+    which: Which,
     every: Annotated[bool, typer.Option("--all", help="A line for every run that is not done.")] = False,
-    results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
 ) -> None:
     """Tell how many runs are done, running, failed or waiting, and why.
@@ -160,7 +114,7 @@ def status(
     """
     from benchmark.engine.overview import summary
 
-    folder = experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root))
+    folder = which.folder
     found = summary(folder)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
@@ -199,11 +153,7 @@ def _lines(runs: list[dict[str, str]], *, every: bool) -> list[str]:
 @app.command()
 def drop(
     method: Annotated[str, typer.Argument(help="A method of the experiment, with its settings or without.")],
-    profile: Profile = "demo",
-    dataset: Dataset = None,
-    data_root: DataRoot = None,
-    experiment: Experiment = None,
-    results_dir: ResultsDir = Path("results"),
+    which: Which,
 ) -> None:
     """Take a method out of an experiment's tables, verdicts and plan; its finished runs are kept aside.
 
@@ -213,9 +163,8 @@ def drop(
     """
     from benchmark.engine.dropping import drop_method
 
-    name = experiment or experiment_name(profile, dataset, data_root)
-    for dropped in drop_method(experiment_folder(results_dir, name), method):
-        typer.echo(f"{dropped} is no method of experiment '{name}' any more; its runs are kept aside")
+    for dropped in drop_method(which.folder, method):
+        typer.echo(f"{dropped} is no method of experiment '{which.name}' any more; its runs are kept aside")
 
 
 def _tell_failures(summary: Summary, experiment: Path) -> None:

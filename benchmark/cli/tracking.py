@@ -12,30 +12,21 @@ from benchmark.cli.application import app
 from benchmark.cli.options import (
     AsJson,
     DataDir,
-    DataRoot,
-    Dataset,
-    Experiment,
     Plugins,
-    Profile,
     ReportsDir,
-    ResultsDir,
+    Which,
+    WhichLedger,
     columns,
-    experiment_name,
 )
-from benchmark.ledger import experiment_folder, load_ledger
+from benchmark.ledger import load_ledger
 
 
 @app.command()
 def track(
-    profile: Profile = "demo",
-    dataset: Dataset = None,
-    data_root: DataRoot = None,
-    experiment: Experiment = None,
-    ledger: Annotated[Path | None, typer.Option(help="Folder of a ledger, instead of an experiment's name.")] = None,
+    which: WhichLedger,
     sync: Annotated[bool, typer.Option("--sync", help="Write what MLflow lacks; a second time adds nothing.")] = False,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow's store; MLFLOW_TRACKING_URI or mlflow.db.")] = None,
     plugin: Plugins = None,
-    results_dir: ResultsDir = Path("results"),
     reports_dir: ReportsDir = Path("reports"),
     as_json: AsJson = False,
 ) -> None:
@@ -47,7 +38,7 @@ def track(
     from benchmark.reporting.report import refresh_verdicts, write_tables
     from benchmark.tracking.sync import count_runs, synchronise, use_store
 
-    folder = ledger or experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root))
+    folder = which.folder
     loaded = load_ledger(folder)
     where = use_store(tracking_uri)
     if sync:
@@ -68,14 +59,10 @@ def track(
 
 @app.command()
 def ui(
-    profile: Profile = "demo",
-    dataset: Dataset = None,
-    data_root: DataRoot = None,
-    experiment: Experiment = None,
+    which: Which,
     port: Annotated[int, typer.Option(help="Where the pages are served, on this machine alone.")] = 5000,
     browse: Annotated[bool, typer.Option("--open/--no-open", help="Open the results in a browser.")] = True,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow's store; MLFLOW_TRACKING_URI or mlflow.db.")] = None,
-    results_dir: ResultsDir = Path("results"),
 ) -> None:
     """Serve MLflow's pages and open the results of an experiment in them; Ctrl-C ends it.
 
@@ -84,8 +71,7 @@ def ui(
     from benchmark.tracking.serving import serve
     from benchmark.tracking.sync import results_address, use_store
 
-    name = experiment or experiment_name(profile, dataset, data_root)
-    folder = experiment_folder(results_dir, name)
+    name, folder = which.name, which.folder
     store = use_store(tracking_uri)
     place = results_address(folder) if (folder / "experiment.json").is_file() else None
     if place is None:
@@ -98,13 +84,9 @@ def ui(
 @app.command()
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
-    profile: Profile = "demo",
-    dataset: Dataset = None,
-    data_root: DataRoot = None,
-    experiment: Experiment = None,
+    which: Which,
     run: Annotated[str | None, typer.Option(help="Beginning of a run's id; the best on validation otherwise.")] = None,
     plugin: Plugins = None,
-    results_dir: ResultsDir = Path("results"),
     data_dir: DataDir = Path("data"),
     as_json: AsJson = False,
 ) -> None:
@@ -120,13 +102,13 @@ def predict(
     from benchmark.trained import find_run, gather, keeps_weights
     from benchmark.training.inference import Predictor
 
-    ledger = load_ledger(experiment_folder(results_dir, experiment or experiment_name(profile, dataset, data_root)))
+    ledger = load_ledger(which.folder)
     record = find_run(ledger, run)
     plugins = remembered_plugins(ledger.experiment, record.sources, plugin or ())
     load_plugins(plugins)
     if record.hyperparameters.get("end_to_end") and not keeps_weights(ledger, record):
         device = "cpu" if record.device == "cpu" else "auto"
-        restore_weights(finished_request(results_dir, ledger.name, data_dir, device, plugins), record)
+        restore_weights(finished_request(which.results_dir, ledger.name, data_dir, device, plugins), record)
     with half_made_folder(ledger.root / "model") as folder:
         gather(ledger, record, plugins, folder)
         predictor = Predictor(folder)

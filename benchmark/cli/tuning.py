@@ -9,31 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from benchmark.cli.application import app
-from benchmark.cli.options import (
-    AsJson,
-    Assignments,
-    DataDir,
-    DataRoot,
-    Dataset,
-    Experiment,
-    Plugins,
-    Profile,
-    ReportsDir,
-    ResultsDir,
-    columns,
-    experiment_name,
-    overrides,
-)
-from benchmark.config import UserError, load_config
+from benchmark.cli.options import AsJson, Assignments, DataDir, Device, Plugins, ReportsDir, Which, columns
+from benchmark.config import UserError
 from benchmark.ledger import again, existing_experiment
 
 
 @app.command()
 def tune(
-    profile: Profile = "demo",
-    dataset: Dataset = None,
-    data_root: DataRoot = None,
-    experiment: Experiment = None,
+    which: Which,
     method: Annotated[
         list[str] | None, typer.Option("--methods", "--method", help="Methods, separated by blanks.")
     ] = None,
@@ -48,9 +31,8 @@ def tune(
     cost: Annotated[bool, typer.Option("--cost", help="Seek few parameters as well as accuracy.")] = False,
     plugin: Plugins = None,
     assignments: Assignments = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
     workers: Annotated[int, typer.Option(help="Studies side by side; 0 chooses.")] = 0,
-    results_dir: ResultsDir = Path("results"),
     reports_dir: ReportsDir = Path("reports"),
     data_dir: DataDir = Path("data"),
     as_json: AsJson = False,
@@ -69,9 +51,8 @@ def tune(
     from benchmark.tuning.search import tune as search
     from benchmark.tuning.study import alone
 
-    settings = load_config(profile, overrides(dataset, data_root, None, None, None, assignments, None))
-    name = experiment or experiment_name(profile, dataset, data_root)
-    request = Request(settings, name, results_dir, data_dir, device, workers, tuple(plugin or ()))
+    settings, name = which.settings(assignments), which.name
+    request = Request(settings, name, which.results_dir, data_dir, device, workers, tuple(plugin or ()))
     prepared = prepare_search(request, tuple(method or ()), studies, every=every)
     names = [*prepared.methods, *(backbone or ())]
     if not names:

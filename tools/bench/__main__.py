@@ -11,17 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmark.cli.application import application, main
-from benchmark.cli.options import (
-    Assignments,
-    Backbones,
-    DataDir,
-    DataRoot,
-    Dataset,
-    Profile,
-    Seeds,
-    overrides,
-)
-from benchmark.config import load_config
+from benchmark.cli.options import Assignments, DataDir, DataRoot, Dataset, Profile, settings_of
 
 SMALL = {"data.synthetic.train": 200, "data.synthetic.test": 100, "seeds": 4, "backbones": ["resnet18", "vgg11"]}
 app = application("bench", "Measure speed, and whether it costs accuracy.")
@@ -30,7 +20,7 @@ COMPILED = ("resnet18", "vgg11")  # compiling a network takes about a minute
 
 @app.command()
 def speed(
-    backbones: Backbones = None,
+    backbones: Annotated[list[str] | None, typer.Option(help="Backbones, separated by blanks.")] = None,
     assignments: Assignments = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
     workers: Annotated[int, typer.Option(help="Processes side by side on a CPU; 0 chooses.")] = 0,
@@ -56,16 +46,16 @@ def speed(
     from tools.bench.report import cpu_page, write
 
     device = choose_device(device)
-    asked = overrides(None, None, None, backbones, None, assignments, None)
     page: Callable[[dict[str, Any]], str]
     with tempfile.TemporaryDirectory() as folder:
         if device.startswith("cuda"):
-            settings = load_config("paper", {"weights": "none", "data.dataset": "synthetic", **asked})
+            drawn = {"weights": "none", "data.dataset": "synthetic", "backbones": backbones}
+            settings = settings_of("paper", drawn, assignments)
             plan = GpuPlan(settings, device, compiled or COMPILED, repeats, side_by_side=range(1, side_by_side + 1))
             measuring = measure_gpu(plan, Path(folder))
             page = partial(gpu_page, settings=settings)
         else:
-            settings = load_config("demo", {**SMALL, **asked})
+            settings = settings_of("demo", {**SMALL, "backbones": backbones or SMALL["backbones"]}, assignments)
             setup = setup_of(settings, Path(folder), data_dir, device=device, workers=workers)
             measuring, page = measure(setup, repeats), cpu_page
         for part, found in enumerate(measuring, start=1):
@@ -80,7 +70,7 @@ def parity(
     profile: Profile = "demo",
     dataset: Dataset = None,
     data_root: DataRoot = None,
-    seeds: Seeds = 5,
+    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 5,
     assignments: Assignments = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     workers: Annotated[int, typer.Option(help="Processes side by side; 0 chooses.")] = 0,
@@ -94,8 +84,8 @@ def parity(
     from tools.bench.parity import as_text
     from tools.bench.parity import parity as compare_paths
 
-    asked = overrides(dataset, data_root, seeds, [backbone], None, assignments, None)
-    settings = load_config(profile, {"methods": [], "groups": "pairs", **asked})
+    data = {"data.dataset": dataset, "data.root": data_root}
+    settings = settings_of(profile, {**data, "methods": [], "seeds": seeds, "backbones": [backbone]}, assignments)
     with tempfile.TemporaryDirectory() as folder:
         setup = setup_of(settings, Path(folder), data_dir, device=device, workers=workers)
         found = compare_paths(setup, backbone)
