@@ -124,15 +124,9 @@ def audit_experiment(runs: Sequence[Run], methods: Sequence[str] | None, workspa
     Raises:
         UserError: a method has no finished run, or none has its weights here.
     """
-    fused = {str(run.method) for run in runs if run.kind == "fusion"}
-    try:
-        wanted = [resolve_fusion(method).text for method in methods or sorted(fused)]
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    if missing := [method for method in wanted if method not in {resolve_fusion(text).text for text in fused}]:
-        raise UserError(f"method {missing[0]} has no finished run here; {nearest(missing[0], sorted(fused))}")
+    wanted = named_methods({str(run.method) for run in runs if run.kind == "fusion"}, methods)
     set_up_torch(workspace.device)  # as in training, so that a repeated run is the same run
-    chosen = [run for run in runs if run.kind == "fusion" and resolve_fusion(str(run.method)).text in wanted]
+    chosen = [run for run in runs if run.kind == "fusion" and run.method in wanted]
     findings, without = [], []
     for run in track(chosen, "Auditing", console=Console(stderr=True)):
         try:
@@ -147,6 +141,22 @@ def audit_experiment(runs: Sequence[Run], methods: Sequence[str] | None, workspa
         what = f"{len(without)} of {len(chosen)} runs are not audited, as their weights are not here"
         logger.warning("%s, such as %s", what, without[0].label)
     return findings
+
+
+def named_methods(fused: set[str], methods: Sequence[str] | None) -> set[str]:
+    """Return those of the methods with finished runs that a user names, all of them where none is named.
+
+    Raises:
+        UserError: one that is named is none of them.
+    """
+    known = {resolve_fusion(method).text: method for method in fused}
+    try:
+        wanted = [resolve_fusion(method).text for method in methods or known]
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if missing := [method for method in wanted if method not in known]:
+        raise UserError(f"method {missing[0]} has no finished run here; {nearest(missing[0], sorted(fused))}")
+    return {known[method] for method in wanted}
 
 
 def write_findings(experiment: Path, findings: Sequence[Finding]) -> Path:

@@ -19,6 +19,7 @@ from rich.progress import track
 from torch import Tensor
 
 from backbones import BranchOutput
+from benchmark.audit.batch_dependence import named_methods
 from benchmark.config import UserError
 from benchmark.data.augmentation import to_network_input
 from benchmark.data.manifest import Manifest
@@ -115,10 +116,11 @@ def transfer_experiment(
     shuffled partners, are not asked: their answer would be about the order of the images.
 
     Raises:
-        UserError: no run keeps its weights.
+        UserError: a method has no finished run, or no run keeps its weights.
     """
+    wanted = named_methods({str(record.method) for record in ledger.of_kind("fusion")}, methods)
     set_up_torch(device)
-    asked = [r for r in ledger.records if is_model(r) and (r.method is None or not methods or r.method in methods)]
+    asked = [record for record in ledger.records if is_model(record) and record.method in {None, *wanted}]
     kept = [record for record in asked if keeps_weights(ledger, record)]
     if not kept:
         raise UserError(f"'{ledger.name}' keeps no weights here; `{again(ledger.experiment)}` does its runs")

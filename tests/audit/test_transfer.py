@@ -90,6 +90,8 @@ def test_the_own_data_set_and_one_without_common_classes_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=r"was trained on .*; give another data set by --dataset and --data-root"):
         open_faces(ledger, own, asked.data_dir)
+    with pytest.raises(UserError, match="earlier"):
+        transfer_experiment(ledger, ["earlier"], (), open_faces(ledger, backwards(own), asked.data_dir), "cpu")
     strange = replace(backwards(own), classes=tuple(f"class {number}" for number in range(7)))
     with pytest.raises(UserError, match="0 class names in common"):
         open_faces(ledger, strange, asked.data_dir)

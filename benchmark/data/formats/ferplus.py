@@ -39,7 +39,10 @@ def _fits(base: Path) -> bool:
 def _read(base: Path, data_dir: Path) -> Manifest:
     file = file_of(base)
     if file is None or file.name not in FILES[:2]:
-        raise UserError(f"{base / VOTES} needs the images of FER2013: put {FILES[0]} or {FILES[1]} beside it")
+        raise UserError(
+            f"{base / VOTES} needs the images of FER2013: put {FILES[0]} or {FILES[1]} beside it, or give the folder "
+            "that holds FER2013Train"
+        )
     known = images_of(file, data_dir)
     listed: list[Listed] = []
     shares: dict[str, np.ndarray] = {}
