@@ -60,6 +60,8 @@ class Judgement:
     Attributes:
         rows: one for each data set and baseline.
         over_sets: by baseline, on how many of several data sets the method is better.
+        looks: planned numbers of seeds by data set, where each has a plan of its own.
+        n_sets: data sets, where several experiments may be on one.
         notes: how the evidence was read and what it cannot tell.
     """
 
@@ -68,6 +70,8 @@ class Judgement:
     protocol: Protocol
     over_sets: dict[str, Literal["all", "some", "none"]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    looks: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    n_sets: int | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ def judge_ledgers(
     Raises:
         UserError: an experiment without the method or a baseline, or whose runs cannot be compared.
     """
-    rows, protocol = [], Protocol()
+    rows, protocol, plans = [], Protocol(), {}
     name = title = method or ""
     if repeated := [one.name for place, one in enumerate(ledgers) if one.name in {o.name for o in ledgers[:place]}]:
         raise UserError(f"experiment '{repeated[0]}' is given twice; a verdict over data sets needs different ones")
@@ -158,7 +162,9 @@ def judge_ledgers(
         decided = decide(contrasts, protocol, evidence.batch_dependent)
         title = evidence.titles.get(name, name)
         rows += [_of_ledger(ledger, one, evidence.titles, len(evidence.seeds)) for one in decided]
-    return Judgement(title, rows, protocol, _over_sets(rows))
+        plans[rows[-1].dataset] = protocol.looks or ()
+    sets = {ledger.experiment["dataset"]["digest"] for ledger in ledgers}
+    return Judgement(title, rows, protocol, _over_sets(rows), looks=plans, n_sets=len(sets))
 
 
 def judge_printed(first: str, second: str, n_images: int) -> Printed:

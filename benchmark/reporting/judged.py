@@ -34,7 +34,9 @@ def answer(found: Judgement) -> str:
     sentences = [_on_one(found, [row for row in found.rows if row.dataset == name]) for name in sets]
     if found.over_sets:
         said = [f"{baseline} {SETS[where]}" for baseline, where in found.over_sets.items()]
-        sentences.append(f"Over the {len(sets)} data sets {found.method} is better than {listed(said)}")
+        different = found.n_sets or len(sets)
+        over = "data sets" if different == len(sets) else f"experiments, on {counted(different, 'data set')},"
+        sentences.append(f"Over the {len(sets)} {over} {found.method} is better than {listed(said)}")
     return ". ".join(sentences) + "."
 
 
@@ -124,12 +126,19 @@ def table_notes(found: Judgement) -> list[str]:
     tests = [row.test for row in found.rows if row.test]
     if not tests:
         return notes
-    looks = f"planned looks {', '.join(map(str, found.protocol.looks))}" if found.protocol.looks else "one look"
+    levels: dict[str, dict[str, None]] = {}
+    for row in found.rows:
+        if row.test:
+            plan = found.looks.get(row.dataset, found.protocol.looks)
+            looks = f"planned looks {', '.join(map(str, plan))}" if plan else "one look"
+            levels.setdefault(f"{100 * (1 - row.test.alpha):g} % ({looks})", {})[row.dataset] = None
+    level = next(iter(levels)) if len(levels) == 1 else ""
+    level = level or listed([f"{text} on {listed(list(sets))}" for text, sets in levels.items()])
     ways = sorted({"paired" if row.paired else "unpaired" for row in found.rows})
     notes.insert(
         0,
         f"Seeds are {' and '.join(ways)}; both intervals hold for all comparisons of a data set together, at "
-        f"{100 * (1 - tests[0].alpha):g} % ({looks}); differences within ±{found.protocol.margin:g} points count as "
+        f"{level}; differences within ±{found.protocol.margin:g} points count as "
         "none.",
     )
     if all(isnan(test.images_interval[0]) for test in tests):

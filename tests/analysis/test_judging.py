@@ -23,7 +23,7 @@ from benchmark.analysis.outside import read_tables
 from benchmark.analysis.report import protocol_of
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, load_ledger
-from benchmark.reporting.judged import answer, judgement_json, printed_answer, write_judgement
+from benchmark.reporting.judged import answer, judgement_json, printed_answer, table_notes, write_judgement
 from benchmark.statistics.comparison import compare_unpaired
 from tests.reporting.drawn import Rule, write_packed
 
@@ -169,6 +169,14 @@ def test_several_data_sets_each_have_a_verdict() -> None:
     assert [row.dataset for row in found.rows] == ["A", "B"]
     assert found.over_sets == {"late": "some"}
     assert answer(found).endswith("Over the 2 data sets mine is better than late on some of them.")
+
+
+def test_two_experiments_on_one_data_set_are_no_two_data_sets() -> None:
+    root = Path(__file__).parents[2] / "results" / "reference"
+    found = judge_ledgers([load_ledger(root / name) for name in ("open-faces-cpu", "open-faces-32px")])
+    assert "Over the 2 experiments, on 1 data set, Attention fusion is better than" in answer(found)
+    (note, *_) = table_notes(found)
+    assert note.count("(planned looks 5) on ") == note.count("(planned looks 10) on ") == 1
 
 
 def test_planned_looks_hold_back_a_verdict() -> None:
