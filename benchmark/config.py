@@ -310,10 +310,9 @@ def profile_path(profile: str) -> Path:
         if not path.is_file():
             raise UserError(f"profile file {profile} does not exist; give the path of a YAML file")
         return path
-    path = PROFILES / f"{profile}.yaml"
-    if not path.is_file():
+    if profile not in profile_names():
         raise UserError(f"no profile named '{profile}'; {nearest(profile, profile_names())}")
-    return path
+    return PROFILES / f"{profile}.yaml"
 
 
 def load_config(profile: str, overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -355,17 +354,6 @@ def restore_settings(values: Mapping[str, Any], where: Path) -> Settings:
             f"{where} was run by a version with other settings ({_first_fault(error)}); "
             "choose another --experiment NAME"
         ) from error
-
-
-def parse_assignment(text: str) -> tuple[str, Any]:
-    """Split `dotted.name=value`; the value is read as YAML, so numbers, lists and booleans keep their type."""
-    name, separator, value = text.partition("=")
-    if not separator or not name:
-        raise UserError(f"--set {text}: write it as name=value, for example backbone_stage.epochs=3")
-    try:
-        return name, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {text}: the value is not valid YAML") from error
 
 
 def _set_dotted(values: dict[str, Any], dotted: str, value: Any) -> None:

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.config import PROFILES, UserError, load_config, parse_assignment, setting_names
+from benchmark.cli.options import parse_assignment
+from benchmark.config import PROFILES, UserError, load_config, setting_names
 
 
 @pytest.mark.parametrize("profile", sorted(file.stem for file in PROFILES.glob("*.yaml")))

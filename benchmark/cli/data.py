@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmark.cli.application import app, application
-from benchmark.cli.options import Accept, AsJson, Assignments, DataDir, DataRoot
-from benchmark.config import DataSettings, UserError, load_config, parse_assignment
+from benchmark.cli.options import Accept, AsJson, Assignments, DataDir, DataRoot, settings_of
+from benchmark.config import DataSettings, UserError
 from benchmark.reporting.wording import counted
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _settings(
 ) -> DataSettings:
     drawn = dataset == "auto" and data_root is None
     given = {"data.dataset": "synthetic" if drawn else dataset, "data.root": data_root, "data.accept": accept or []}
-    return load_config(profile, given | dict(parse_assignment(text) for text in assignments or ())).data
+    return settings_of(profile, given, assignments).data
 
 
 def _refuse_existing(target: Path) -> None:

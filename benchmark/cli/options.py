@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 
-from benchmark.config import DATASETS, Settings, UserError, load_config, parse_assignment, profile_names
+from benchmark.config import DATASETS, Settings, UserError, load_config, profile_names
 from benchmark.ledger import experiment_folder
 
 if TYPE_CHECKING:
@@ -65,6 +66,17 @@ Assignments = Annotated[list[str] | None, typer.Option("--set", help="Any settin
 TableFormat = Annotated[str | None, typer.Option("--format", help="markdown, latex, csv or json.")]
 ColumnList = Annotated[str | None, typer.Option("--columns", help="Their keys, separated by commas.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Split `dotted.name=value`; the value is read as YAML, so numbers, lists and booleans keep their type."""
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise UserError(f"--set {text}: write it as name=value, for example backbone_stage.epochs=3")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {text}: the value is not valid YAML") from error
 
 
 def settings_of(profile: str, given: Mapping[str, Any], assignments: Iterable[str] | None) -> Settings:

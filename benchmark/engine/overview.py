@@ -25,7 +25,7 @@ from benchmark.ledger.files import read_json
 if TYPE_CHECKING:
     from benchmark.plan import Run
 
-DONE, RUNNING, FAILED, WAITING = STATES = ("done", "running", "failed", "waiting")
+DONE, RUNNING, FAILED, WAITING = ("done", "running", "failed", "waiting")
 PLAN = "plan.json"
 PLANNED = {"run_id", "label", "method", "parents"}
 CHECKPOINT = "checkpoint.safetensors"

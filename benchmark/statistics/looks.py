@@ -60,9 +60,3 @@ def looks(plan: Sequence[int], n_seeds: int, *, alpha: float = 0.05) -> Looks:
     if not reached:
         return Looks(known[0], False, known[0])
     return Looks(reached[-1], True, known[len(reached)])
-
-
-def next_look_from(plan: Sequence[int], n_seeds: int, *, alpha: float = 0.05) -> Look:
-    """Return the first look at `n_seeds` or later."""
-    found = looks(plan, n_seeds, alpha=alpha)
-    return found.current if found.reached and found.current.n_seeds == n_seeds else found.following

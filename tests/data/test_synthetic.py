@@ -13,7 +13,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmark.data.synthetic import class_counts, ordered_labels, render_face, write_synthetic_faces
+from benchmark.data.drawn_face import render_face
+from benchmark.data.synthetic import class_counts, ordered_labels, write_synthetic_faces
 from benchmark.data.vocabulary import OFFICIAL_COUNTS
 
 LABEL_FILE = Path("EmoLabel") / "list_patition_label.txt"

@@ -20,7 +20,6 @@ from benchmark.data.manifest import Manifest, Origin
 
 IMAGES, LABELS = "cohn-kanade-images", ("Emotion", "Emotion_labels")
 IDS = dict(enumerate(("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"), start=1))
-NEUTRAL = 0  # which the release does not use
 LAST = 3
 TERMS = "CK+ is given out by its authors for research under an agreement; images must not be passed on."
 

@@ -154,10 +154,6 @@ def _readings(source: Source) -> list[Ordered]:
     return [found[name] for name in dict.fromkeys(shown)]
 
 
-def _base(method: str) -> str:
-    return method.partition(":")[0]
-
-
 def _side_by_side(panels: Sequence[Panel], about: str) -> Figure:
     def draw(figure: Figure) -> None:
         places = figure.subplots(1, len(panels), squeeze=False)[0]
