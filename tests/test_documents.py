@@ -15,6 +15,7 @@ from benchmark.reporting.report import write_report
 from tests.documents import ledgers_numbers, numbers, papers_numbers, protocols_numbers, unfounded, written_by_hand
 from tools.findings.measured import MARKED as FIGURES
 from tools.findings.measured import read_measured
+from tools.findings.references import write_references
 from tools.findings.write import MARKED, write_findings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,6 +24,7 @@ RESULTS, REPORTS = ROOT / "results", ROOT / "reports"
 REFERENCES = sorted(path.parent.relative_to(RESULTS).as_posix() for path in RESULTS.glob("reference/*/experiment.json"))
 REPORTED = sorted(path.parent.relative_to(REPORTS).as_posix() for path in REPORTS.glob("reference/*/significance.json"))
 WRITTEN = {
+    "references.md": "it is written from all ledgers",
     "findings.md": "it is written from the ledger as a whole",
     "statistics.md": "its figures are those of tests/statistics/test_procedure.py, which compares them",
 }
@@ -80,6 +82,12 @@ def test_documents_are_what_the_ledger_gives(name: str, tmp_path: Path) -> None:
     reports = shutil.copytree(REPORTS, tmp_path / "reports")
     for path in write_findings(load_ledger(RESULTS / name), RESULTS, reports, tmp_path):
         assert path.read_text(encoding="utf-8") == (ROOT / path.relative_to(tmp_path)).read_text(encoding="utf-8")
+
+
+def test_references_are_what_all_ledgers_give(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    path = write_references(RESULTS, REPORTS, tmp_path)
+    assert path.read_text(encoding="utf-8") == (ROOT / path.relative_to(tmp_path)).read_text(encoding="utf-8")
 
 
 @each_reference()

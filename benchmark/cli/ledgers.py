@@ -98,9 +98,9 @@ def export(
 
 
 def _write_pack(ledger: Ledger, reports_dir: Path, folder: Path, *, labels_stay: bool) -> None:
-    from benchmark.engine.catalogue import catalogue
+    from benchmark.engine.registered import registered
     from benchmark.reporting.paper_pack import About, write_pack
 
-    references = {row["name"]: row["reference"] for what in ("methods", "backbones") for row in catalogue(what)}
+    references = {row["name"]: row["reference"] for what in ("methods", "backbones") for row in registered(what)}
     for path in write_pack(ledger, reports_dir, folder, About(references, labels_stay)):
         typer.echo(f"wrote {path}")

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from benchmark.ledger import load_ledger
-from benchmark.reporting.figures.catalogue import all_charts
+from benchmark.reporting.figures.all_charts import all_charts
 from benchmark.reporting.figures.source import Source
 from benchmark.reporting.page.write import page_text
 from benchmark.reporting.significance import make_significance

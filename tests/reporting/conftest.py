@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmark.ledger import load_ledger
-from benchmark.reporting.figures.catalogue import all_charts
+from benchmark.reporting.figures.all_charts import all_charts
 from benchmark.reporting.figures.source import Source
 from benchmark.reporting.figures.summary import summary_charts
 from benchmark.reporting.page.write import page_text

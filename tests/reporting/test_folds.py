@@ -15,7 +15,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from benchmark.ledger import Ledger, load_ledger, read_experiment, write_experiment, write_json, write_run
-from benchmark.reporting.figures.catalogue import all_charts
+from benchmark.reporting.figures.all_charts import all_charts
 from benchmark.reporting.figures.forest import family_blocks, forest_chart
 from benchmark.reporting.figures.overlap import overlaps
 from benchmark.reporting.figures.recall import recalls

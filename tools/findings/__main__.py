@@ -1,4 +1,4 @@
-"""Write docs/findings.md and README's first screen from a published ledger: `python -m tools.findings EXPERIMENT`."""
+"""Write what published ledgers show into docs/ and README: `python -m tools.findings EXPERIMENT`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,18 @@ def write(
 ) -> None:
     """Write docs/findings.md and README's marked part from a published ledger whose report is written.
 
+    docs/references.md is written from all of them.
+
     Measured times come from RESULTS_DIR/reference/measured.json. Example: make findings EXPERIMENT=reference/demo
     """
+    from tools.findings.references import write_references
     from tools.findings.write import write_findings
 
     ledger = load_ledger(experiment_folder(results_dir, experiment))
-    for path in write_findings(ledger, results_dir, reports_dir, root):
+    for path in [
+        *write_findings(ledger, results_dir, reports_dir, root),
+        write_references(results_dir, reports_dir, root),
+    ]:
         typer.echo(f"wrote {path}")
 
 

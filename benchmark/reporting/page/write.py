@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmark.ledger import Ledger, write_text
-from benchmark.reporting.figures.catalogue import all_charts
+from benchmark.reporting.figures.all_charts import all_charts
 from benchmark.reporting.figures.saving import page_svg, save_charts, save_summaries
 from benchmark.reporting.figures.source import LackingError, Source
 from benchmark.reporting.figures.style import Chart

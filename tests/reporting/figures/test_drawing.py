@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from benchmark.reporting.figures import style
-from benchmark.reporting.figures.catalogue import CHARTS, all_charts
+from benchmark.reporting.figures.all_charts import CHARTS, all_charts
 from benchmark.reporting.figures.cost import cost_chart, front, models
 from benchmark.reporting.figures.forest import Block, Line, draw_forest, family_blocks, forest_chart
 from benchmark.reporting.figures.saving import page_svg, save_charts, save_figure
@@ -50,7 +50,7 @@ def forest(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_catalogue_is_the_list_of_titles(charts: dict[str, Any]) -> None:
+def test_all_charts_are_the_list_of_titles(charts: dict[str, Any]) -> None:
     assert list(charts) == list(TITLES)
     assert CHARTS.keys() == TITLES.keys()
     left_out = {name: str(chart) for name, chart in charts.items() if isinstance(chart, LackingError)}

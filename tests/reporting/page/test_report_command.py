@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import cli
-from benchmark.reporting.figures import catalogue
+from benchmark.reporting.figures import all_charts
 from benchmark.reporting.figures.titles import TITLES
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -22,7 +22,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_report_writes_page_and_figures_the_same_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "TITLES", {name: TITLES[name] for name in FEW})
+    monkeypatch.setattr(all_charts, "TITLES", {name: TITLES[name] for name in FEW})
     words = ["ferfuse", "report", "--ledger", str(ROOT / "tests/golden/ledger"), "--reports-dir", str(tmp_path)]
     monkeypatch.setattr("sys.argv", words)
     found = []

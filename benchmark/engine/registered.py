@@ -32,7 +32,7 @@ def kind_of(method: FusionMethod) -> str:
     return KINDS[1 if any(True for _ in module.parameters()) else 0]
 
 
-def catalogue(what: str, plugins: Sequence[Path] = ()) -> list[dict[str, Any]]:
+def registered(what: str, plugins: Sequence[Path] = ()) -> list[dict[str, Any]]:
     """Return what is registered: "methods", "backbones" or "datasets"."""
     from backbones import BACKBONES
     from fusion_methods import FUSION_METHODS

@@ -36,9 +36,9 @@ def list_registered(
         "columns": _columns,
     }
     if what in REGISTERED:
-        from benchmark.engine.catalogue import catalogue
+        from benchmark.engine.registered import registered
 
-        rows = catalogue(what, tuple(plugin or ()))
+        rows = registered(what, tuple(plugin or ()))
     elif what in others:
         rows = others[what]()
     else:

@@ -1,0 +1,137 @@
+"""All committed ledgers side by side: docs/references.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from benchmark.analysis.facts import SELECTION
+from benchmark.analysis.questions import PRIMARY
+from benchmark.config import UserError
+from benchmark.ledger import Ledger, experiment_folder, load_ledger, write_text
+from benchmark.reporting.formats import escape_markdown, to_markdown
+from benchmark.reporting.readings import ORDERS
+from benchmark.reporting.report import current_verdicts, make_table
+from benchmark.reporting.tables import Table, text_table
+from benchmark.reporting.wording import Values, points, signed_interval, title_of
+from tools.findings.values import findings_of
+
+PAGE = Path("docs/references.md")
+
+
+def write_references(results_dir: Path, reports_dir: Path, root: Path) -> Path:
+    """Write the page from every ledger below `results_dir/reference` and return its path.
+
+    Raises:
+        UserError: the report of one is not of that ledger.
+    """
+    names = sorted(
+        path.parent.relative_to(results_dir).as_posix() for path in results_dir.glob("reference/*/experiment.json")
+    )
+    ledgers = [load_ledger(experiment_folder(results_dir, name)) for name in names]
+    found = [_verdicts(ledger, reports_dir) for ledger in ledgers]
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+        undefined=StrictUndefined,
+    )
+    environment.filters["md"] = escape_markdown
+    text = environment.get_template("references.md").render(
+        found=found,
+        compared=to_markdown(_compared(ledgers, found)),
+        claims=to_markdown(_claims(found)),
+        orders=to_markdown(_orders(ledgers, found)),
+        elsewhere=[to_markdown(make_table(7, ledger)) for ledger in ledgers if ledger.transfers],
+        untrained=[to_markdown(make_table(6, ledger)) for ledger in ledgers],
+    )
+    write_text(root / PAGE, text)
+    return root / PAGE
+
+
+def _verdicts(ledger: Ledger, reports_dir: Path) -> Values:
+    found = current_verdicts(ledger, reports_dir)
+    if found is None:
+        raise UserError(f"no report of this ledger in {reports_dir}; run `ferfuse report --experiment {ledger.name}`")
+    return found
+
+
+def _compared(ledgers: Sequence[Ledger], found: Sequence[Values]) -> Table:
+    """Return a line for each ledger: how good its networks are, and the differences of the first question."""
+    asked = found[0]["questions"][0]
+    header = ["Experiment", "Data", "Networks alone (%)", "Test images", "Seeds"]
+    header += [f"Minus {title_of(found[0], name)}" for name in asked["against"]]
+    body = []
+    for ledger, one in zip(ledgers, found, strict=True):
+        rows = {row["baseline"]: row for row in one["comparisons"] if row["family"] == PRIMARY}
+        body.append(
+            [
+                _name(one),
+                one["dataset_title"],
+                _alone(ledger, one),
+                str(one["n_images"]),
+                str(one["n_seeds"]),
+                *(_difference(rows.get(name)) for name in asked["against"]),
+            ]
+        )
+    title = f"{title_of(found[0], asked['method'])} minus its baselines, in points"
+    return replace(text_table(title, header, body, [], names=3), number="A")
+
+
+def _alone(ledger: Ledger, found: Values) -> str:
+    """Return the mean accuracy of each network of the main comparison, in words."""
+    own: dict[str, list[float]] = {name: [] for name in ledger.experiment["main"]["backbones"]}
+    for record in ledger.of_kind("backbone"):
+        own.setdefault(record.backbones[0], []).append(100 * record.metrics[SELECTION]["accuracy"])
+    return ", ".join(f"{title_of(found, name)} {fmean(values):.1f}" for name, values in own.items() if values)
+
+
+def _difference(row: Values | None) -> str:
+    """Return a difference with the interval over seeds and images, that over seeds alone where there is no other."""
+    if row is None:
+        return ""
+    ends = row["seeds_interval"] if None in row["images_interval"] else row["images_interval"]
+    words = "" if None in ends else f" {signed_interval(ends)}"
+    return f"{points(row['difference'])}{words}, {row['verdict']}"
+
+
+def _claims(found: Sequence[Values]) -> Table:
+    """Return a line for each claim of the paper, and a column for each ledger."""
+    said = [{claim["statement"]: claim["verdict"] for claim in one["claims"]} for one in found]
+    statements = dict.fromkeys(statement for one in said for statement in one)
+    body = [[text, *(one.get(text) or "not tested" for one in said)] for text in statements]
+    made = text_table("The paper's claims", ["Claim", *map(_name, found)], body, [], names=1 + len(found))
+    return replace(made, number="B")
+
+
+def _orders(ledgers: Sequence[Ledger], found: Sequence[Values]) -> Table:
+    """Return a line for each ledger and reading whose predictions depend on the batch, by evaluation order."""
+    header = [
+        "Experiment",
+        "Reading",
+        *(f"{words} (%)" for words in ORDERS.values()),
+        "Seeds",
+        "File order minus shuffled",
+    ]
+    body = []
+    for ledger, one in zip(ledgers, found, strict=True):
+        values = findings_of(ledger, one)
+        gains = {row["method"]: row for row in values["order_contrasts"] if row["about"] == "file_order"}
+        for row in values["orders"]:
+            if row["depends"] and row["method"] in gains:
+                gain = gains[row["method"]]
+                accuracies = [f"{row['accuracy'][order]:.2f}" for order in ORDERS]
+                size = f"{points(gain['difference'])} {signed_interval(gain['seeds_interval'])}"
+                body.append([_name(one), title_of(one, row["method"]), *accuracies, str(gain["n_seeds"]), size])
+    made = text_table("Readings whose predictions depend on the batch", header, body, [], names=2)
+    return replace(made, number="C")
+
+
+def _name(found: Values) -> str:
+    return str(found["experiment"]).removeprefix("reference/")
