@@ -48,6 +48,7 @@ def write_references(results_dir: Path, reports_dir: Path, root: Path) -> Path:
         compared=to_markdown(_compared(ledgers, found)),
         claims=to_markdown(_claims(found)),
         orders=to_markdown(_orders(ledgers, found)),
+        against_joint=to_markdown(_against_joint(found)),
         elsewhere=[to_markdown(make_table(7, ledger)) for ledger in ledgers if ledger.transfers],
         untrained=[to_markdown(make_table(6, ledger)) for ledger in ledgers],
     )
@@ -99,6 +100,24 @@ def _difference(row: Values | None) -> str:
     ends = row["seeds_interval"] if None in row["images_interval"] else row["images_interval"]
     words = "" if None in ends else f" {signed_interval(ends)}"
     return f"{points(row['difference'])}{words}, {row['verdict']}"
+
+
+def _against_joint(found: Sequence[Values]) -> Table:
+    """Return a line for each method that is neither asked about nor a baseline of that, against joint fusion."""
+    body = [
+        [_name(one), title_of(one, row["method"]), _difference(row)]
+        for one in found
+        for row in one["comparisons"]
+        if (row["family"], row["baseline"]) == ("further", "joint")
+    ]
+    made = text_table(
+        "Further methods minus joint fusion, in points",
+        ["Experiment", "Method", "Minus joint fusion"],
+        body,
+        [],
+        names=2,
+    )
+    return replace(made, number="D")
 
 
 def _claims(found: Sequence[Values]) -> Table:
