@@ -50,11 +50,12 @@ def abroad(ledger: Ledger) -> list[Abroad]:
             f"experiment '{ledger.name}' was not asked about other data; `ferfuse transfer --experiment {ledger.name} "
             "--dataset NAME --data-root FOLDER` does"
         )
-    return [line for name in dict.fromkeys(one["dataset"] for one in ledger.transfers) for line in _of(ledger, name)]
+    sets = dict.fromkeys((one["title"], one["digest"]) for one in ledger.transfers)
+    return [line for title, digest in sets for line in _of(ledger, title, digest)]
 
 
-def _of(ledger: Ledger, dataset: str) -> list[Abroad]:
-    said = {one["run_id"]: one for one in ledger.transfers if one["dataset"] == dataset}
+def _of(ledger: Ledger, title: str, digest: str) -> list[Abroad]:
+    said = {one["run_id"]: one for one in ledger.transfers if (one["title"], one["digest"]) == (title, digest)}
     records = {(r.method, tuple(r.backbones), r.seed): r for r in ledger.records if r.run_id in said}
     seeds = sorted({seed for _, _, seed in records})
     asked, groups = questions_of(ledger.experiment)[0].method, [tuple(g) for g in ledger.experiment["main"]["groups"]]
@@ -72,7 +73,7 @@ def _of(ledger: Ledger, dataset: str) -> list[Abroad]:
         home = [[100 * run.metrics[SELECTION]["accuracy"] for run in row] for row in runs]
         right[name] = np.array([[_bits(said[run.run_id]) for run in row] for row in runs])
         away = (100 * right[name].mean(axis=(1, 2))).tolist()
-        about = (first["title"], first["classes"], first["n_images"], name, asked)
+        about = (title, first["classes"], first["n_images"], name, asked)
         lines.append(Abroad(*about, np.mean(home, axis=1).tolist(), away))
     others = [line.name for line in lines if line.name in fused and line.name != asked]
     decided = decide([_contrast(asked, name, right) for name in others if asked in right], protocol_of(ledger), set())

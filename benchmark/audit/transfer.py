@@ -141,7 +141,7 @@ def transfer_experiment(
 
 
 class _Said:
-    """What networks say of the images; of the seed in hand it is kept, since all of its methods share networks."""
+    """What networks say of the images: of the seed in hand it is kept, without maps, since its methods share networks."""
 
     def __init__(self, images: np.ndarray, device: str) -> None:
         self.images, self.device = images, device
@@ -151,22 +151,21 @@ class _Said:
     def probabilities(self, predictor: Predictor, record: Record) -> np.ndarray:
         """Return (N, C) probabilities of a run's model."""
         model, size = predictor.model.to(self.device), predictor.description["image_size"]
-        if predictor.description["end_to_end"]:
+        if predictor.description["end_to_end"] or any(getattr(head, "uses_maps", False) for head in model.heads):
             return torch.cat([model(batch) for batch in self._batches(size)]).cpu().numpy()
         self.outputs = {key: value for key, value in self.outputs.items() if key[0] == record.seed}
         parents = record.parents if record.method else [record.run_id]
         networks = [network for fold in model.branches for network in fold]
         for parent, network in zip(parents, networks, strict=True):
             if (record.seed, parent) not in self.outputs:
-                self.outputs[record.seed, parent] = [network(batch) for batch in self._batches(size)]
-        said = [self.outputs[record.seed, parent] for parent in parents]
+                said = [network(batch) for batch in self._batches(size)]
+                self.outputs[record.seed, parent] = [one._replace(maps=None) for one in said]
         width = len(record.backbones)
-        return torch.cat(
-            [
-                model.join([list(batch[start : start + width]) for start in range(0, len(batch), width)])
-                for batch in zip(*said, strict=True)
-            ]
-        ).cpu().numpy()  # fmt: skip
+        scores = [
+            model.join([list(batch[start : start + width]) for start in range(0, len(batch), width)])
+            for batch in zip(*(self.outputs[record.seed, parent] for parent in parents), strict=True)
+        ]
+        return torch.cat(scores).cpu().numpy()
 
     def _batches(self, size: int) -> Iterator[Tensor]:
         for start in range(0, len(self.images), AT_A_TIME):
@@ -176,8 +175,8 @@ class _Said:
 
 def write_transfers(experiment: Path, found: Sequence[Transferred]) -> Path:
     """Add to `transfer.json` of an experiment; a run asked again about the same data replaces what it said before."""
-    known = {(one["dataset"], one["run_id"]): one for one in read_findings(experiment, "transfer")}
-    known.update({(one.dataset, one.run_id): asdict(one) for one in found})
+    known = {(one["title"], one["run_id"]): one for one in read_findings(experiment, "transfer")}
+    known.update({(one.title, one.run_id): asdict(one) for one in found})
     path = experiment / "transfer.json"
     write_json(path, {"findings": [known[key] for key in sorted(known)]})
     return path

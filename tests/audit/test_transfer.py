@@ -27,7 +27,14 @@ from benchmark.reporting.report import available_tables, make_table
 from tests.engine.tiny import NARROW, TINY, Collect
 
 ASKED = {"method": "joint", "against": ["early"]}
-METHODS = ["early", "joint", "stacked-late", "attention-fusion:axis=batch", "early:partner=shuffled"]
+METHODS = [
+    "early",
+    "attention-fusion:axis=spatial",
+    "joint",
+    "stacked-late",
+    "attention-fusion:axis=batch",
+    "early:partner=shuffled",
+]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +69,7 @@ def transferred(ledger: Ledger, faces: Faces) -> list[Transferred]:
 def test_of_its_own_faces_every_run_says_what_the_ledger_holds(asked: Request, ledger: Ledger, own: Manifest) -> None:
     faces = open_faces(ledger, backwards(own), asked.data_dir)
     found = transferred(ledger, faces)
-    assert {one.method for one in found} == {None, "early", "joint", "stacked-late"}
+    assert {one.method for one in found} == {None, "early", "joint", "stacked-late", "attention-fusion:axis=spatial"}
     for one in found:
         said = ledger.classified(one.run_id)
         assert one.n_images == said.is_test.sum() == len(own.labels[own.is_test])
@@ -113,13 +120,13 @@ def test_table_7_sets_the_asked_method_against_the_others(asked: Request, ledger
         assert np.mean(lines[name].away) == pytest.approx(100 * np.mean(own_runs))
         assert rows[name] == pytest.approx(np.mean(lines[name].away))
     assert lines["joint"].ahead is None
-    for name in ("early", "stacked-late"):
+    for name in ("early", "stacked-late", "attention-fusion:axis=spatial"):
         ahead = lines[name].ahead
         assert ahead is not None
         assert ahead.all_seeds == pytest.approx(np.mean(lines["joint"].away) - np.mean(lines[name].away))
-        assert ahead.family_size == 2
+        assert ahead.family_size == 3
     shown = [row[1].text for row in make_table(7, again).rows]
-    assert len(shown) == len(lines) == 5
+    assert len(shown) == len(lines) == 6
 
 
 def test_runs_whose_weights_are_gone_are_told(
@@ -135,4 +142,4 @@ def test_runs_whose_weights_are_gone_are_told(
     finally:
         aside.rename(weights)
     assert joint.run_id not in {one.run_id for one in found}
-    assert "1 of 10 runs are not asked, as their weights are not here" in caplog.text
+    assert "1 of 12 runs are not asked, as their weights are not here" in caplog.text
