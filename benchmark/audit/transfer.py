@@ -141,7 +141,7 @@ def transfer_experiment(
 
 
 class _Said:
-    """What networks say of the images: of the seed in hand it is kept, without maps, since its methods share networks."""
+    """What networks say of the images: kept for the seed in hand, without maps, since its methods share networks."""
 
     def __init__(self, images: np.ndarray, device: str) -> None:
         self.images, self.device = images, device
