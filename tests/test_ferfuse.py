@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import ferfuse
@@ -34,3 +35,17 @@ def test_results_are_compared_and_read_without_torch() -> None:
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=golden.parents[2])
+
+
+def test_a_ledger_is_one_tidy_frame_whose_means_are_those_of_table_2() -> None:
+    golden = Path(__file__).parent / "golden"
+    ledger = ferfuse.read_ledger(str(golden / "ledger"))
+    frame = ledger.frame()
+    assert len(frame) == sum(len(record.metrics) for record in ledger.records)
+    assert not frame.duplicated(["run_id", "selection"]).any()
+    table = pd.read_csv(golden / "small" / "table2.csv").dropna(subset="accuracy")
+    chosen = frame[(frame["selection"] == "validation_selected") & (frame["kind"] == "fusion")]
+    means = 100 * chosen.groupby(["method", "backbones"])["accuracy"].mean()
+    assert len(table) > 10
+    for row in table.itertuples():
+        assert means[row.method, f"{row.model_1}+{row.model_2}"] == pytest.approx(row.accuracy)

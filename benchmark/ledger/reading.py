@@ -82,6 +82,36 @@ class Ledger:
             Counter(record.sources.get(name, "unknown") for record in own if record.sources.get(name) != present)
         )
 
+    def frame(self) -> pd.DataFrame:
+        """Return every run that tables show in one tidy frame: a line for each run and selection rule.
+
+        `backbones` and `method` are as they are typed, `networks` and `title` as tables call them; metrics are shares
+        of 1. Predictions are not in it: see `predictions`.
+        """
+        import pandas as pd  # tables do without it, and it takes half a second
+
+        return pd.DataFrame(
+            {
+                "run_id": one.run_id,
+                "kind": one.kind,
+                "method": one.method,
+                "title": one.titles["method"],
+                "backbones": "+".join(one.backbones),
+                "networks": " + ".join(one.titles["backbones"]),
+                "seed": one.seed,
+                "selection": rule,
+                **metrics,
+                "selected_epoch": one.selected_epoch,
+                "batch_dependent": one.batch_dependent,
+                "parameters": one.parameters,
+                "macs": one.macs,
+                "milliseconds": one.milliseconds,
+                "seconds": one.seconds,
+            }
+            for one in self.records
+            for rule, metrics in one.metrics.items()
+        )
+
     def predictions(self, run_id: str) -> pd.DataFrame:
         """Read one run's predictions: image_id, split, label, logit_0 ... logit_{C-1}."""
         import pandas as pd  # tables do without it, and it takes half a second
@@ -246,12 +276,13 @@ def _decoded(table: pa.Table) -> pa.Table:
     return table
 
 
-def load_ledger(experiment: Path) -> Ledger:
+def load_ledger(experiment: Path | str) -> Ledger:
     """Read all finished runs of an experiment, packed or not.
 
     Raises:
         UserError: no such experiment, nothing finished in it, or a damaged record.
     """
+    experiment = Path(experiment)
     description = existing_experiment(experiment)
     records = sorted(read_records(experiment), key=lambda r: (r.kind, r.method or "", r.backbones, r.seed))
     if not records:
