@@ -279,7 +279,7 @@ def _file_name(word: str) -> str:
     """Return a word of a command, an absolute path cut to its last name; blanks may be part of it."""
     option, separator, value = word.rpartition("=")
     absolute = value.startswith(("/", "~")) or value[1:3] in (":\\", ":/")
-    return option + separator + (re.split(r"[\\/]", value.rstrip("\\/"))[-1] if absolute else value)
+    return option + separator + (re.split(r"[\\/]", value.rstrip("\\/"))[-1] if absolute else without_paths(value))
 
 
 def without_paths(value: Any) -> Any:

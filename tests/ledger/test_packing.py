@@ -130,6 +130,10 @@ def test_an_export_onto_itself_is_refused(results: Path) -> None:
         ("ferfuse reproduce --plugin '/a/my own/m.py'", "ferfuse reproduce --plugin m.py"),
         ("ferfuse reproduce --plugin /a/own/m.py", "ferfuse reproduce --plugin m.py"),
         ("ferfuse reproduce --profile ~/p/small.yaml", "ferfuse reproduce --profile small.yaml"),
+        (
+            "ferfuse reproduce --set 'weights={timm/x: /home/me/x.pth, resnet18: /data/r.pth, default: none}'",
+            "ferfuse reproduce --set 'weights={timm/x: x.pth, resnet18: r.pth, default: none}'",
+        ),
     ],
 )
 def test_commands_are_told_without_folders(given: str, public: str) -> None:

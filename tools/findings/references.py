@@ -18,7 +18,7 @@ from benchmark.reporting.readings import ORDERS
 from benchmark.reporting.report import current_verdicts, make_table
 from benchmark.reporting.tables import Table, text_table
 from benchmark.reporting.wording import Values, points, signed_interval, title_of
-from tools.findings.values import findings_of
+from tools.findings.values import claim_evidence, findings_of
 
 PAGE = Path("docs/references.md")
 
@@ -122,8 +122,11 @@ def _against_joint(found: Sequence[Values]) -> Table:
 
 def _claims(found: Sequence[Values]) -> Table:
     """Return a line for each claim of the paper, and a column for each ledger."""
-    said = [{claim["statement"]: claim["verdict"] for claim in one["claims"]} for one in found]
-    statements = dict.fromkeys(statement for one in said for statement in one)
+    said = [
+        {claim["statement"]: claim["verdict"] for claim in one["claims"] if claim_evidence(one, claim["id"])}
+        for one in found
+    ]
+    statements = [claim["statement"] for claim in found[0]["claims"]]
     body = [[text, *(one.get(text) or "not tested" for one in said)] for text in statements]
     made = text_table("The paper's claims", ["Claim", *map(_name, found)], body, [], names=1 + len(found))
     return replace(made, number="B")
