@@ -95,7 +95,7 @@ def _what_is_known(found: Values, rows: list[Values]) -> str:
         excluded = f"a gain above {most:.2f} points over {over}" if most > 0 else f"any gain over {over}"
         parts.append(f"{excluded} is excluded")
     parts += [
-        f"the paper's claim of about {claim['size']:g} points is {claim['verdict']}"
+        f"the paper's claim that {_within(claim['statement'])} is {claim['verdict']}"
         for claim in found["claims"]
         if claim["size"] and claim["size"] >= 2 * found["protocol"]["margin"] and claim["method"] == rows[0]["method"]
     ]
@@ -104,6 +104,11 @@ def _what_is_known(found: Values, rows: list[Values]) -> str:
         parts.append(f"the differences depend on the pair of networks (p = {p_value(test['p_value'])})")
     text = "; ".join(parts).replace("= <", "<")
     return text[:1].upper() + text[1:]
+
+
+def _within(sentence: str) -> str:
+    """Return a sentence as part of another one."""
+    return sentence[:1].lower() + sentence[1:].rstrip(".")
 
 
 def _flagged(found: Values, method: str) -> str:

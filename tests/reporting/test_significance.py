@@ -45,7 +45,10 @@ def test_no_effect_is_open_and_a_gain_of_four_points_is_excluded(no_effect: dict
     assert set(verdicts(no_effect).values()) == {"open"}
     rows = [row for row in no_effect["comparisons"] if row["family"] == "primary"]
     assert all(-2 < row["loss_excluded_below"] < 0 < row["gain_excluded_above"] < 2 for row in rows)
-    assert "claim of about 4 points is excluded" in no_effect["answer"]
+    assert (
+        "claim that attention fusion is about 4 points above late, early and joint fusion is excluded"
+        in no_effect["answer"]
+    )
     assert set(no_effect["answer"].split()) & {"better", "worse"} == set()
     assert all(row["verdict"] == "excluded" for row in no_effect["claims"] if row["id"] == "four-points-above")
 
