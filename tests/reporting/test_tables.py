@@ -189,8 +189,8 @@ def test_batch_dependence_is_marked(ledger: Ledger) -> None:
 
 
 def test_wrong_table_and_format(ledger: Ledger) -> None:
-    with pytest.raises(UserError, match="no table 7"):
-        make_table(7, ledger)
+    with pytest.raises(UserError, match="no table 8"):
+        make_table(8, ledger)
     with pytest.raises(UserError, match="did you mean latex"):
         render(make_table(1, ledger), "latx")
 
