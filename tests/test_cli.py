@@ -421,7 +421,10 @@ def test_an_imported_set_is_found_and_checked(tmp_path: Path) -> None:
     ("typed", "completed"),
     [
         (["ferfuse", "rep"], {"report", "reproduce"}),
-        (["ferfuse", "table", "--profile", "open-faces-p"], {"open-faces-pretrained"}),
+        (
+            ["ferfuse", "table", "--profile", "open-faces-"],
+            {"open-faces-32px", "open-faces-cpu", "open-faces-pretrained"},
+        ),
         (["ferfuse", "plan", "--dataset", "fer"], {"fer2013", "ferplus"}),
         (["ferfuse", "status", "--experiment", "reference/o"], {"reference/one"}),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -78,7 +78,7 @@ def _of(ledger: Ledger, title: str, digest: str) -> list[Abroad]:
     others = [line.name for line in lines if line.name in fused and line.name != asked]
     decided = decide([_contrast(asked, name, right) for name in others if asked in right], protocol_of(ledger), set())
     ahead = {one.contrast.baseline: one for one in decided}
-    return [Abroad(**{**vars(line), "ahead": ahead.get(line.name)}) for line in lines]
+    return [replace(line, ahead=ahead.get(line.name)) for line in lines]
 
 
 def _contrast(asked: str, other: str, right: dict[str, Bools]) -> Contrast:

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmark.config import UserError, nearest
-from benchmark.ledger import read_findings, write_json
+from benchmark.ledger import add_findings
 from benchmark.plan import Run, stream
 from benchmark.training.backbone import LostWeightsError
 from benchmark.training.device import set_up_torch
@@ -161,11 +161,7 @@ def named_methods(fused: set[str], methods: Sequence[str] | None) -> set[str]:
 
 def write_findings(experiment: Path, findings: Sequence[Finding]) -> Path:
     """Add findings to `audit.json` of an experiment; a run audited again replaces what was found before."""
-    known = {finding["run_id"]: finding for finding in read_findings(experiment)}
-    known.update({finding.run_id: asdict(finding) for finding in findings})
-    path = experiment / "audit.json"
-    write_json(path, {"findings": [known[run_id] for run_id in sorted(known)]})
-    return path
+    return add_findings(experiment, "audit", map(asdict, findings), ("run_id",))
 
 
 def _in_order_of(rows: np.ndarray, order: np.ndarray, scores: np.ndarray) -> np.ndarray:

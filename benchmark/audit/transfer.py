@@ -24,7 +24,7 @@ from benchmark.config import UserError
 from benchmark.data.augmentation import to_network_input
 from benchmark.data.manifest import Manifest
 from benchmark.data.store import stored_images
-from benchmark.ledger import Ledger, Record, again, read_findings, write_json
+from benchmark.ledger import Ledger, Record, add_findings, again
 from benchmark.scratch import half_made_folder
 from benchmark.trained import gather, is_model, keeps_weights
 from benchmark.training.device import set_up_torch
@@ -175,11 +175,7 @@ class _Said:
 
 def write_transfers(experiment: Path, found: Sequence[Transferred]) -> Path:
     """Add to `transfer.json` of an experiment; a run asked again about the same data replaces what it said before."""
-    known = {(one["title"], one["run_id"]): one for one in read_findings(experiment, "transfer")}
-    known.update({(one.title, one.run_id): asdict(one) for one in found})
-    path = experiment / "transfer.json"
-    write_json(path, {"findings": [known[key] for key in sorted(known)]})
-    return path
+    return add_findings(experiment, "transfer", map(asdict, found), ("title", "run_id"))
 
 
 def summarise_transfers(found: Sequence[Transferred]) -> list[dict[str, Any]]:

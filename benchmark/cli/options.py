@@ -145,12 +145,11 @@ class Asked(Which):
     data_dir: DataDir = Path("data")
 
     def request(self, **how: Any) -> Request:
-        """Return what is asked of the engine; `--question` and `--against` set the same baselines for every method.
+        """Return the request for the engine; `--question` and `--against` set the same baselines for every method.
 
         Raises:
             UserError: baselines without a question.
         """
-        from benchmark.engine.description import with_remembered_plugins
         from benchmark.engine.outcomes import Request
 
         if self.against and not self.question:
@@ -164,8 +163,7 @@ class Asked(Which):
             questions=[{"method": method, "against": self.against or []} for method in self.question or ()] or None,
             **{"data.accept": self.accept or None},
         )
-        asked = Request(settings, self.name, self.results_dir, self.data_dir, plugins=tuple(self.plugin or ()), **how)
-        return with_remembered_plugins(asked)
+        return Request(settings, self.name, self.results_dir, self.data_dir, plugins=tuple(self.plugin or ()), **how)
 
 
 def experiment_name(profile: str, dataset: str | None, data_root: Path | None = None) -> str:

@@ -37,7 +37,9 @@ def plan(
 
     Example: ferfuse plan --profile paper --data-root /data/RAF-DB/basic --dataset raf-db
     """
-    request = asked.request(device=device, workers=workers)
+    from benchmark.engine.description import with_remembered_plugins
+
+    request = with_remembered_plugins(asked.request(device=device, workers=workers))
     settings = request.settings
     found = _planned(request, estimate)
     if as_json:

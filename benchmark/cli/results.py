@@ -27,7 +27,6 @@ from benchmark.cli.options import (
     WhichLedger,
     chosen,
     columns,
-    experiment_name,
     settings_of,
     show_table,
 )
@@ -216,8 +215,8 @@ def transfer(
     from benchmark.plugins import load_plugins, remembered_plugins
     from benchmark.reporting.report import write_tables
 
-    ledger = load_ledger(experiment_folder(results_dir, experiment or experiment_name(profile, None)))
-    plugins = remembered_plugins(ledger.experiment, {name for r in ledger.records for name in r.sources}, plugin or ())
+    ledger = load_ledger(Which(profile=profile, experiment=experiment, results_dir=results_dir).folder)
+    plugins = remembered_plugins(ledger.experiment, ledger.experiment.get("plugins", {}), plugin or ())
     load_plugins(plugins)
     settings = settings_of(profile, {"data.dataset": dataset, "data.root": data_root}, assignments)
     faces = open_faces(ledger, find_dataset(settings.data, data_dir), data_dir)

@@ -74,6 +74,7 @@ def reproduce(
 
     Example: ferfuse reproduce --profile demo --seeds 5 --methods late attention-fusion:axis=batch
     """
+    from benchmark.engine.description import with_remembered_plugins
     from benchmark.engine.experiment import run_experiment
     from benchmark.engine.progress import TerminalProgress
     from benchmark.tracking.live import LiveMirror, MirrorOptions
@@ -87,6 +88,7 @@ def reproduce(
         chosen = select(read_tuned(source), [*request.settings.methods, *request.settings.backbones])
         settings = request.settings.model_copy(update={"tuned": chosen})
         request = replace(request, settings=settings, experiment=name, source=source)
+    request = with_remembered_plugins(request)
     options = MirrorOptions(request.folder, reports_dir / name, request.plugins, system_metrics)
     with LiveMirror(options) as mirror:
         with TerminalProgress(request, mirror if track else None) as progress:

@@ -4,6 +4,7 @@ from benchmark.ledger.files import as_json, commit_file, storage_fault, whole_fi
 from benchmark.ledger.format import (
     METRICS,
     Record,
+    add_findings,
     again,
     artifact_folder,
     ask_again,
@@ -31,6 +32,7 @@ __all__ = [
     "SELECTIONS",
     "Ledger",
     "Record",
+    "add_findings",
     "again",
     "artifact_folder",
     "as_json",

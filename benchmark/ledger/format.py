@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -308,6 +308,14 @@ def read_findings(experiment: Path, check: str = "audit") -> list[dict[str, Any]
     path = experiment / f"{check}.json"
     findings: list[dict[str, Any]] = read_json(path)["findings"] if path.is_file() else []
     return findings
+
+
+def add_findings(experiment: Path, check: str, found: Iterable[dict[str, Any]], key: tuple[str, ...]) -> Path:
+    """Add to what a check found; a finding replaces an earlier one that has the same values under `key`."""
+    known = {tuple(one[name] for name in key): one for one in [*read_findings(experiment, check), *found]}
+    path = experiment / f"{check}.json"
+    write_json(path, {"findings": [known[values] for values in sorted(known)]})
+    return path
 
 
 def is_present(record: Record, description: dict[str, Any]) -> bool:

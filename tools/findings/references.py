@@ -7,18 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from benchmark.analysis.facts import SELECTION
 from benchmark.analysis.questions import PRIMARY
-from benchmark.config import UserError
 from benchmark.ledger import Ledger, experiment_folder, load_ledger, write_text
-from benchmark.reporting.formats import escape_markdown, to_markdown
+from benchmark.reporting.formats import to_markdown
 from benchmark.reporting.readings import ORDERS
-from benchmark.reporting.report import current_verdicts, make_table
+from benchmark.reporting.report import make_table
 from benchmark.reporting.tables import Table, text_table
 from benchmark.reporting.wording import Values, points, signed_interval, title_of
 from tools.findings.values import claim_evidence, findings_of
+from tools.findings.write import documents_environment, written_verdicts
 
 PAGE = Path("docs/references.md")
 
@@ -33,34 +31,22 @@ def write_references(results_dir: Path, reports_dir: Path, root: Path) -> Path:
         path.parent.relative_to(results_dir).as_posix() for path in results_dir.glob("reference/*/experiment.json")
     )
     ledgers = [load_ledger(experiment_folder(results_dir, name)) for name in names]
-    found = [_verdicts(ledger, reports_dir) for ledger in ledgers]
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-        undefined=StrictUndefined,
-    )
-    environment.filters["md"] = escape_markdown
-    text = environment.get_template("references.md").render(
-        found=found,
-        compared=to_markdown(_compared(ledgers, found)),
-        claims=to_markdown(_claims(found)),
-        orders=to_markdown(_orders(ledgers, found)),
-        against_joint=to_markdown(_against_joint(found)),
-        elsewhere=[to_markdown(make_table(7, ledger)) for ledger in ledgers if ledger.transfers],
-        untrained=[to_markdown(make_table(6, ledger)) for ledger in ledgers],
+    found = [written_verdicts(ledger, reports_dir) for ledger in ledgers]
+    text = (
+        documents_environment()
+        .get_template("references.md")
+        .render(
+            found=found,
+            compared=to_markdown(_compared(ledgers, found)),
+            claims=to_markdown(_claims(found)),
+            orders=to_markdown(_orders(ledgers, found)),
+            against_joint=to_markdown(_against_joint(found)),
+            elsewhere=[to_markdown(make_table(7, ledger)) for ledger in ledgers if ledger.transfers],
+            untrained=[to_markdown(make_table(6, ledger)) for ledger in ledgers],
+        )
     )
     write_text(root / PAGE, text)
     return root / PAGE
-
-
-def _verdicts(ledger: Ledger, reports_dir: Path) -> Values:
-    found = current_verdicts(ledger, reports_dir)
-    if found is None:
-        raise UserError(f"no report of this ledger in {reports_dir}; run `ferfuse report --experiment {ledger.name}`")
-    return found
 
 
 def _compared(ledgers: Sequence[Ledger], found: Sequence[Values]) -> Table:

@@ -46,9 +46,7 @@ def write_findings(ledger: Ledger, results_dir: Path, reports_dir: Path, root: P
     Raises:
         UserError: the report is not of this ledger, or README has no marked part.
     """
-    found = current_verdicts(ledger, reports_dir)
-    if found is None:
-        raise UserError(f"no report of this ledger in {reports_dir}; run `ferfuse report --experiment {ledger.name}`")
+    found = written_verdicts(ledger, reports_dir)
     values = findings_of(ledger, found)
     measured = read_measured(results_dir / "reference")
     render = _renderer(ledger, found, values, measured, reports_dir)
@@ -63,6 +61,18 @@ def write_findings(ledger: Ledger, results_dir: Path, reports_dir: Path, root: P
         target.parent.mkdir(parents=True, exist_ok=True)
         write_text(target, text)
     return [path, *texts]
+
+
+def written_verdicts(ledger: Ledger, reports_dir: Path) -> Values:
+    """Return what the report of a ledger found.
+
+    Raises:
+        UserError: there is no report of this very ledger.
+    """
+    found = current_verdicts(ledger, reports_dir)
+    if found is None:
+        raise UserError(f"no report of this ledger in {reports_dir}; run `ferfuse report --experiment {ledger.name}`")
+    return found
 
 
 def fill_readme(text: str, name: str, block: str, measured: dict[str, Measured]) -> str:
@@ -81,15 +91,7 @@ def _renderer(
     ledger: Ledger, found: Values, values: Values, measured: dict[str, Measured], reports_dir: Path
 ) -> Callable[[str], str]:
     """Return what fills in a template; paths in it are as seen from the root of the documents."""
-    environment = Environment(
-        loader=FileSystemLoader([Path(__file__).parent, TEMPLATES]),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-        undefined=StrictUndefined,
-    )
-    environment.filters["md"] = escape_markdown
+    environment = documents_environment()
     numbers = available_tables(ledger)
     verdicts = verdict_tables(found)
     report = f"reports/{ledger.name}"
@@ -125,6 +127,20 @@ def _renderer(
         "paper": _papers_protocol(),
     }
     return lambda template: environment.get_template(template).render(**context)
+
+
+def documents_environment() -> Environment:
+    """Return what reads the templates of documents; its filter `md` writes words as Markdown."""
+    environment = Environment(
+        loader=FileSystemLoader([Path(__file__).parent, TEMPLATES]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+        undefined=StrictUndefined,
+    )
+    environment.filters["md"] = escape_markdown
+    return environment
 
 
 def batch_sentences(found: Values, values: Values) -> list[str]:
