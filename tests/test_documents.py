@@ -86,8 +86,9 @@ def test_documents_are_what_the_ledger_gives(name: str, tmp_path: Path) -> None:
 
 def test_references_are_what_all_ledgers_give(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
-    path = write_references(RESULTS, REPORTS, tmp_path)
-    assert path.read_text(encoding="utf-8") == (ROOT / path.relative_to(tmp_path)).read_text(encoding="utf-8")
+    reports = shutil.copytree(REPORTS, tmp_path / "reports")
+    for path in write_references(RESULTS, reports, tmp_path):
+        assert path.read_text(encoding="utf-8") == (ROOT / path.relative_to(tmp_path)).read_text(encoding="utf-8")
 
 
 @each_reference()

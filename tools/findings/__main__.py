@@ -33,7 +33,7 @@ def write(
     ledger = load_ledger(experiment_folder(results_dir, experiment))
     for path in [
         *write_findings(ledger, results_dir, reports_dir, root),
-        write_references(results_dir, reports_dir, root),
+        *write_references(results_dir, reports_dir, root),
     ]:
         typer.echo(f"wrote {path}")
 

@@ -7,22 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from benchmark.analysis.facts import SELECTION
+from benchmark.analysis.facts import SELECTION, in_order
+from benchmark.analysis.paper import read_paper
 from benchmark.analysis.questions import PRIMARY
+from benchmark.config import base_name
 from benchmark.ledger import Ledger, experiment_folder, load_ledger, write_text
 from benchmark.reporting.formats import to_markdown
 from benchmark.reporting.readings import ORDERS
 from benchmark.reporting.report import make_table
 from benchmark.reporting.tables import Table, text_table
 from benchmark.reporting.wording import Values, points, signed_interval, title_of
+from tools.findings.gained import Gains, write_gained
 from tools.findings.values import claim_evidence, findings_of
-from tools.findings.write import documents_environment, written_verdicts
+from tools.findings.write import documents_environment, file_order, written_verdicts
 
 PAGE = Path("docs/references.md")
 
 
-def write_references(results_dir: Path, reports_dir: Path, root: Path) -> Path:
-    """Write the page from every ledger below `results_dir/reference` and return its path.
+def write_references(results_dir: Path, reports_dir: Path, root: Path) -> list[Path]:
+    """Write the page from every ledger below `results_dir/reference`, its figure into `reports_dir/reference`.
 
     Raises:
         UserError: the report of one is not of that ledger.
@@ -32,6 +35,9 @@ def write_references(results_dir: Path, reports_dir: Path, root: Path) -> Path:
     )
     ledgers = [load_ledger(experiment_folder(results_dir, name)) for name in names]
     found = [written_verdicts(ledger, reports_dir) for ledger in ledgers]
+    gains = _gains(ledgers, found)
+    claimed = next(claim["size"] for claim in found[0]["claims"] if claim["size"])
+    figure = write_gained(gains, claimed, reports_dir / "reference")
     text = (
         documents_environment()
         .get_template("references.md")
@@ -39,6 +45,7 @@ def write_references(results_dir: Path, reports_dir: Path, root: Path) -> Path:
             found=found,
             compared=to_markdown(_compared(ledgers, found)),
             claims=to_markdown(_claims(found)),
+            file_orders=[(_name(one), file_order(ledger)) for ledger, one in zip(ledgers, found, strict=True)],
             orders=to_markdown(_orders(ledgers, found)),
             against_joint=to_markdown(_against_joint(found)),
             elsewhere=[to_markdown(make_table(7, ledger)) for ledger in ledgers if ledger.transfers],
@@ -46,7 +53,16 @@ def write_references(results_dir: Path, reports_dir: Path, root: Path) -> Path:
         )
     )
     write_text(root / PAGE, text)
-    return root / PAGE
+    return [root / PAGE, *figure]
+
+
+def _gains(ledgers: Sequence[Ledger], found: Sequence[Values]) -> Gains:
+    """Return what each order gains over the shuffled one, by reading and experiment."""
+    gains: Gains = {}
+    for ledger, one in zip(ledgers, found, strict=True):
+        for row in _by_reading(findings_of(ledger, one)["order_contrasts"]):
+            gains.setdefault((title_of(one, row["method"]), _name(one)), {})[row["about"]] = row
+    return gains
 
 
 def _compared(ledgers: Sequence[Ledger], found: Sequence[Values]) -> Table:
@@ -131,7 +147,7 @@ def _orders(ledgers: Sequence[Ledger], found: Sequence[Values]) -> Table:
     for ledger, one in zip(ledgers, found, strict=True):
         values = findings_of(ledger, one)
         gains = {row["method"]: row for row in values["order_contrasts"] if row["about"] == "file_order"}
-        for row in values["orders"]:
+        for row in _by_reading(values["orders"]):
             if row["depends"] and row["method"] in gains:
                 gain = gains[row["method"]]
                 accuracies = [f"{row['accuracy'][order]:.2f}" for order in ORDERS]
@@ -139,6 +155,11 @@ def _orders(ledgers: Sequence[Ledger], found: Sequence[Values]) -> Table:
                 body.append([_name(one), title_of(one, row["method"]), *accuracies, str(gain["n_seeds"]), size])
     made = text_table("Readings whose predictions depend on the batch", header, body, [], names=2)
     return replace(made, number="C")
+
+
+def _by_reading(rows: Sequence[Values]) -> list[Values]:
+    """Return rows in the order in which the paper names their methods."""
+    return in_order(rows, read_paper().readings, lambda row: base_name(row["method"]))
 
 
 def _name(found: Values) -> str:

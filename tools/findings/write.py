@@ -111,7 +111,7 @@ def _renderer(
             to_markdown(make_table(2, ledger, found, "pairs")),
         ],
         "primary": to_markdown(verdicts["primary"]) if "primary" in verdicts else "",
-        "file_order": _file_order(ledger),
+        "file_order": file_order(ledger),
         "batch": batch_sentences(found, values),
         "independent": independent_sentence(values["orders"], found),
         "readings": [contrast_sentence(_in_order(row)) for row in values["reading_contrasts"]],
@@ -152,7 +152,7 @@ def batch_sentences(found: Values, values: Values) -> list[str]:
     ]
 
 
-def _file_order(ledger: Ledger) -> list[str]:
+def file_order(ledger: Ledger) -> list[str]:
     """Return what the data check found about the order of the test images."""
     findings = ledger.experiment.get("data", {}).get("findings", [])
     return [f"{one['count']} {one['message']}" for one in findings if one["code"] == "file-order"]
