@@ -25,7 +25,7 @@ PAGE = Path("docs/references.md")
 
 
 def write_references(results_dir: Path, reports_dir: Path, root: Path) -> list[Path]:
-    """Write the page from every ledger below `results_dir/reference`, its figure into `reports_dir/reference`.
+    """Write the page from every ledger below `results_dir/reference` and its figure; return the paths of both.
 
     Raises:
         UserError: the report of one is not of that ledger.
@@ -35,9 +35,9 @@ def write_references(results_dir: Path, reports_dir: Path, root: Path) -> list[P
     )
     ledgers = [load_ledger(experiment_folder(results_dir, name)) for name in names]
     found = [written_verdicts(ledger, reports_dir) for ledger in ledgers]
-    gains = _gains(ledgers, found)
+    values = [findings_of(ledger, one) for ledger, one in zip(ledgers, found, strict=True)]
     claimed = next(claim["size"] for claim in found[0]["claims"] if claim["size"])
-    figure = write_gained(gains, claimed, reports_dir / "reference")
+    figure = write_gained(_gains(found, values), claimed, reports_dir / "reference")
     text = (
         documents_environment()
         .get_template("references.md")
@@ -46,7 +46,7 @@ def write_references(results_dir: Path, reports_dir: Path, root: Path) -> list[P
             compared=to_markdown(_compared(ledgers, found)),
             claims=to_markdown(_claims(found)),
             file_orders=[(_name(one), file_order(ledger)) for ledger, one in zip(ledgers, found, strict=True)],
-            orders=to_markdown(_orders(ledgers, found)),
+            orders=to_markdown(_orders(found, values)),
             against_joint=to_markdown(_against_joint(found)),
             elsewhere=[to_markdown(make_table(7, ledger)) for ledger in ledgers if ledger.transfers],
             untrained=[to_markdown(make_table(6, ledger)) for ledger in ledgers],
@@ -56,11 +56,11 @@ def write_references(results_dir: Path, reports_dir: Path, root: Path) -> list[P
     return [root / PAGE, *figure]
 
 
-def _gains(ledgers: Sequence[Ledger], found: Sequence[Values]) -> Gains:
+def _gains(found: Sequence[Values], values: Sequence[Values]) -> Gains:
     """Return what each order gains over the shuffled one, by reading and experiment."""
     gains: Gains = {}
-    for ledger, one in zip(ledgers, found, strict=True):
-        for row in _by_reading(findings_of(ledger, one)["order_contrasts"]):
+    for one, told in zip(found, values, strict=True):
+        for row in _by_reading(told["order_contrasts"]):
             gains.setdefault((title_of(one, row["method"]), _name(one)), {})[row["about"]] = row
     return gains
 
@@ -134,7 +134,7 @@ def _claims(found: Sequence[Values]) -> Table:
     return replace(made, number="B")
 
 
-def _orders(ledgers: Sequence[Ledger], found: Sequence[Values]) -> Table:
+def _orders(found: Sequence[Values], values: Sequence[Values]) -> Table:
     """Return a line for each ledger and reading whose predictions depend on the batch, by evaluation order."""
     header = [
         "Experiment",
@@ -144,10 +144,9 @@ def _orders(ledgers: Sequence[Ledger], found: Sequence[Values]) -> Table:
         "File order minus shuffled",
     ]
     body = []
-    for ledger, one in zip(ledgers, found, strict=True):
-        values = findings_of(ledger, one)
-        gains = {row["method"]: row for row in values["order_contrasts"] if row["about"] == "file_order"}
-        for row in _by_reading(values["orders"]):
+    for one, told in zip(found, values, strict=True):
+        gains = {row["method"]: row for row in told["order_contrasts"] if row["about"] == "file_order"}
+        for row in _by_reading(told["orders"]):
             if row["depends"] and row["method"] in gains:
                 gain = gains[row["method"]]
                 accuracies = [f"{row['accuracy'][order]:.2f}" for order in ORDERS]
