@@ -15,8 +15,9 @@ from benchmark.analysis.comparisons import (
 )
 from benchmark.analysis.evidence import Evidence
 from benchmark.analysis.facts import RULES, SELECTION
-from benchmark.analysis.paper import Paper, read_paper
+from benchmark.analysis.paper import read_paper
 from benchmark.analysis.questions import PAPER, papers_family
+from benchmark.analysis.report import BesidePrinted, Claim, Optimism, PrintedNumber
 from benchmark.ledger import Record
 from benchmark.statistics.paired import sample_sd
 from benchmark.statistics.prediction import prediction_interval
@@ -28,7 +29,9 @@ from benchmark.statistics.proportions import (
 )
 from benchmark.statistics.verdicts import NOT_YET, claim_verdict, printed_verdict
 
-Printed = dict[str, Any]
+Printed = tuple[
+    int | str, str | None, tuple[str, ...] | None, str
+]  # table, method, networks, number as it stands there
 
 
 def is_papers_data(evidence: Evidence) -> bool:
@@ -37,51 +40,47 @@ def is_papers_data(evidence: Evidence) -> bool:
     return (evidence.ledger.experiment["dataset"]["name"], evidence.n_images) == (paper.dataset, paper.n_test)
 
 
-def printed_numbers(evidence: Evidence, protocol: Protocol) -> list[Printed]:
+def printed_numbers(evidence: Evidence, protocol: Protocol) -> list[PrintedNumber]:
     """Return every printed number with what it can be, our prediction interval and the verdict."""
     paper = read_paper()
-    table1 = [(1, None, (name,), printed) for name, printed in paper.backbones.items()]
-    table2 = [(2, method, tuple(sorted(group)), printed) for (method, group), printed in paper.fusion.items()]
-    text = [("text", method, None, printed) for method, printed in paper.text]
-    return [
-        {
-            "table": table,
-            "method": method,
-            "backbones": backbones and _as_run(evidence, method, backbones),
-            "printed": printed,
-            **what_it_can_be(printed, paper),
-            **_beside_ours(evidence, protocol, method, backbones, printed),
-        }
-        for table, method, backbones, printed in [*table1, *table2, *text]
-    ]
+    numbers: list[Printed] = [(1, None, (name,), printed) for name, printed in paper.backbones.items()]
+    numbers += [(2, method, tuple(sorted(group)), printed) for (method, group), printed in paper.fusion.items()]
+    numbers += [("text", method, None, printed) for method, printed in paper.text]
+    return [_printed_number(evidence, protocol, number) for number in numbers]
 
 
-def what_it_can_be(printed: str, paper: Paper) -> Printed:
-    """Return the noise of the test set around a printed number, in percent, and which averages can print as it."""
+def _printed_number(evidence: Evidence, protocol: Protocol, number: Printed) -> PrintedNumber:
+    """Return a printed number with the noise of the test set around it, and what it can be an average of.
+
+    The verdict is that under the protocol; those under each other selection rule and reading are beside it.
+    """
+    paper = read_paper()
+    table, method, backbones, printed = number
     low, high = wilson_interval(printed_value(printed)[0] / 100, paper.n_test)
-    return {
-        "wilson": (100 * low, 100 * high),
-        "attainable": attainable_accuracy(printed, paper.n_test),
-        "attainable_as_batch_average": attainable_batch_average(printed, paper.n_test, paper.batch_size),
-    }
-
-
-def _beside_ours(
-    evidence: Evidence, protocol: Protocol, method: str | None, backbones: tuple[str, ...] | None, printed: str
-) -> Printed:
-    """Return the verdict under the protocol, and under each other selection rule and reading of the attention."""
-    rows = [
-        {"method": name, "selection": rule, **_judged(evidence, protocol, (name, backbones, rule), printed)}
-        for name in (method, *(evidence.readings if method == read_paper().question.method else ()))
+    ours, *otherwise = [
+        _beside_printed(evidence, protocol, (name, backbones, rule), printed)
+        for name in (method, *(evidence.readings if method == paper.question.method else ()))
         for rule in RULES
     ]
-    kept = {name: rows[0][name] for name in ("ours", "n_seeds", "prediction_interval", "verdict")}
-    return {**kept, "otherwise": rows[1:]}
+    return PrintedNumber(
+        table=table,
+        method=method,
+        backbones=backbones and _as_run(evidence, method, backbones),
+        printed=printed,
+        wilson=(100 * low, 100 * high),
+        attainable=attainable_accuracy(printed, paper.n_test),
+        attainable_as_batch_average=attainable_batch_average(printed, paper.n_test, paper.batch_size),
+        ours=ours.ours,
+        n_seeds=ours.n_seeds,
+        prediction_interval=ours.prediction_interval,
+        verdict=ours.verdict,
+        otherwise=otherwise,
+    )
 
 
-def _judged(
+def _beside_printed(
     evidence: Evidence, protocol: Protocol, what: tuple[str | None, tuple[str, ...] | None, str], printed: str
-) -> Printed:
+) -> BesidePrinted:
     """Compare one printed number with one (method, backbones, rule).
 
     Where the text does not tell the pair, the interval runs from the lowest to the highest end over the pairs that the
@@ -95,13 +94,14 @@ def _judged(
     values = [[100 * record.metrics[rule]["accuracy"] for record in found] for found in runs]
     intervals = [prediction_interval(row, confidence=1 - protocol.alpha) for row in values]
     interval = (min(low for low, _ in intervals), max(high for _, high in intervals)) if intervals else (nan, nan)
-    n_seeds = min(map(len, runs), default=0)
-    return {
-        "ours": float(np.mean([np.mean(row) for row in values])) if values else None,
-        "n_seeds": n_seeds,
-        "prediction_interval": interval,
-        "verdict": printed_verdict(printed, interval, protocol.margin, same_data=is_papers_data(evidence)),
-    }
+    return BesidePrinted(
+        method=method,
+        selection=rule,
+        ours=float(np.mean([np.mean(row) for row in values])) if values else None,
+        n_seeds=min(map(len, runs), default=0),
+        prediction_interval=interval,
+        verdict=printed_verdict(printed, interval, protocol.margin, same_data=is_papers_data(evidence)),
+    )
 
 
 def _as_run(evidence: Evidence, method: str | None, backbones: tuple[str, ...]) -> tuple[str, ...]:
@@ -109,15 +109,13 @@ def _as_run(evidence: Evidence, method: str | None, backbones: tuple[str, ...]) 
     return tuple(found[0].backbones) if found else backbones
 
 
-def claims(evidence: Evidence, decisions: Sequence[Decision]) -> list[dict[str, Any]]:
+def claims(evidence: Evidence, decisions: Sequence[Decision]) -> list[Claim]:
     """Return for every claim whether these data show it, exclude it, or leave it possible."""
-    return [
-        {"id": claim["id"], "statement": claim["statement"], **_claim(claim["test"], evidence, decisions)}
-        for claim in read_paper().claims
-    ]
+    return [_claim(claim, evidence, decisions) for claim in read_paper().claims]
 
 
-def _claim(test: dict[str, Any], evidence: Evidence, decisions: Sequence[Decision]) -> dict[str, Any]:
+def _claim(claim: dict[str, Any], evidence: Evidence, decisions: Sequence[Decision]) -> Claim:
+    test = claim["test"]
     family = papers_family(evidence.questions) if test["family"] == PAPER else test["family"]
     own = [d for d in decisions if (d.contrast.family, d.contrast.method) == (family, test["method"])]
     found = {_against(decision): decision for decision in own}
@@ -134,7 +132,14 @@ def _claim(test: dict[str, Any], evidence: Evidence, decisions: Sequence[Decisio
         verdict = "possible"
     if verdict == "shown" and (len(decisions) < len(wanted) or any(one.batch_dependent for one in decisions)):
         verdict = "possible"  # images are no units where predictions depend on their batch
-    return {"method": test["method"], "verdict": verdict, "size": test.get("size"), "not_run": not_run}
+    return Claim(
+        id=claim["id"],
+        statement=claim["statement"],
+        method=test["method"],
+        verdict=verdict,
+        size=test.get("size"),
+        not_run=not_run,
+    )
 
 
 def _against(decision: Decision) -> tuple[str, frozenset[str], frozenset[str]]:
@@ -142,7 +147,7 @@ def _against(decision: Decision) -> tuple[str, frozenset[str], frozenset[str]]:
     return contrast.baseline, frozenset(contrast.pair or ()), frozenset(contrast.baseline_pair or ())
 
 
-def selection_optimism(evidence: Evidence) -> dict[str, dict[str, Any]]:
+def selection_optimism(evidence: Evidence) -> dict[str, Optimism]:
     """Return, by method, what choosing the epoch on the test images adds to validation-selected accuracy, in points.
 
     The mean over pairs by seed, with its spread over seeds. It cannot be below zero: no interval, no test.
@@ -151,5 +156,5 @@ def selection_optimism(evidence: Evidence) -> dict[str, dict[str, Any]]:
     for method in [*evidence.methods, *evidence.readings]:
         gain = (evidence.metric(method, "best_test_epoch") - evidence.metric(method, SELECTION)).mean(axis=0)
         sd = sample_sd(gain) if gain.size > 1 else nan
-        found[method] = {"difference": float(gain.mean()), "sd": sd, "n_seeds": gain.size}
+        found[method] = Optimism(difference=float(gain.mean()), sd=sd, n_seeds=gain.size)
     return found

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from benchmark.analysis.evidence import Evidence, Floats, Group
 from benchmark.analysis.paper import read_paper
 from benchmark.analysis.questions import PAPER, PRIMARY, exploratory, papers_family
+from benchmark.analysis.report import Advice, Compared, Noise
 from benchmark.config import Question, base_name
-from benchmark.ledger import Record
+from benchmark.ledger import Ledger, Record
 from benchmark.statistics.comparison import Comparison, Protocol, compare_differences
 from benchmark.statistics.crossed import correctness_difference
 from benchmark.statistics.proportions import relative_error_reduction
@@ -56,6 +56,14 @@ class Decision:
     family_size: int
     batch_dependent: bool
     all_seeds: float
+
+
+def protocol_of(ledger: Ledger, test_share: float = 0.0) -> Protocol:
+    """Return the protocol that an experiment was planned with; older ones planned one look, at their seeds."""
+    settings = ledger.experiment["settings"]
+    planned = settings.get("statistics", {})
+    plan = planned.get("looks") or [settings["seeds"]]
+    return Protocol(margin=planned.get("margin", Protocol.margin), looks=tuple(plan), test_share=test_share)
 
 
 def all_contrasts(evidence: Evidence) -> list[Contrast]:
@@ -154,35 +162,36 @@ def compare_seeds(differences: Floats, protocol: Protocol) -> list[Comparison]:
     return [compare_differences(row, protocol, comparisons=len(differences)) for row in differences]
 
 
-def to_json(decision: Decision) -> dict[str, Any]:
-    """Write a decision in the public format; what is not there is null. Its fields: docs/statistics.md."""
-    contrast, test, advice = decision.contrast, decision.test, decision.test.advice
+def reported(decision: Decision) -> Compared:
+    """Return what the report says of a comparison."""
+    contrast, test = decision.contrast, decision.test
     low, high = test.bounds
-    return {
-        "family": contrast.family,
-        "method": contrast.method,
-        "baseline": contrast.baseline,
-        "pair": contrast.pair,
-        "baseline_pair": contrast.baseline_pair,
-        "n_seeds": test.n_seeds,
-        "difference": test.mean,
-        "difference_all_seeds": decision.all_seeds,
-        "sd": test.sd,
-        "seeds_interval": test.seeds_interval,
-        "images_interval": test.images_interval,
-        "p_adjusted": test.p_adjusted,
-        "family_size": decision.family_size,
-        "gain_excluded_above": high,
-        "loss_excluded_below": low,
-        "relative_error_reduction": relative_error_reduction(*contrast.accuracies),
-        "detectable_difference": test.detectable,
-        "advice": advice and {"effect": advice.effect, "seeds": advice.seeds, "images": advice.images},
-        "noise": dict(zip(("seeds", "images", "rest"), test.noise, strict=True)),
-        "chance_above": test.chance_above,
-        "chance_gain": test.chance_gain,
-        "batch_dependent": decision.batch_dependent,
-        "verdict": test.verdict,
-    }
+    seeds, images, rest = test.noise
+    return Compared(
+        family=contrast.family,
+        method=contrast.method,
+        baseline=contrast.baseline,
+        pair=contrast.pair,
+        baseline_pair=contrast.baseline_pair,
+        n_seeds=test.n_seeds,
+        difference=test.mean,
+        difference_all_seeds=decision.all_seeds,
+        sd=test.sd,
+        seeds_interval=test.seeds_interval,
+        images_interval=test.images_interval,
+        p_adjusted=test.p_adjusted,
+        family_size=decision.family_size,
+        gain_excluded_above=high,
+        loss_excluded_below=low,
+        relative_error_reduction=relative_error_reduction(*contrast.accuracies),
+        detectable_difference=test.detectable,
+        advice=Advice(**vars(test.advice)) if test.advice else None,
+        noise=Noise(seeds=seeds, images=images, rest=rest),
+        chance_above=test.chance_above,
+        chance_gain=test.chance_gain,
+        batch_dependent=decision.batch_dependent,
+        verdict=test.verdict,
+    )
 
 
 def records_of(evidence: Evidence, method: str | None, group: Group) -> list[Record]:

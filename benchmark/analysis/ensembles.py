@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.analysis.comparisons import BEST_SINGLE, Contrast, Decision, decide
+from benchmark.analysis.comparisons import BEST_SINGLE, Contrast, Decision, decide, protocol_of
 from benchmark.analysis.evidence import Bools, Evidence, Floats, Group, Outcome, read_evidence
-from benchmark.analysis.report import protocol_of
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, logits_of
 from benchmark.statistics.crossed import correctness_difference

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from benchmark.analysis.report import Report
+from benchmark.config import UserError
 from benchmark.ledger import Ledger
-from benchmark.ledger.files import read_json
+from benchmark.ledger.files import REMEDY, read_json
 
 FORMAT = 4
 
@@ -28,7 +33,7 @@ def content_key(ledger: Ledger) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def current_values(ledger: Ledger, significance: Path) -> dict[str, Any] | None:
+def current_report(ledger: Ledger, significance: Path) -> Report | None:
     """Return what a `significance.json` holds that was made from this very ledger, None for any other.
 
     Raises:
@@ -37,10 +42,24 @@ def current_values(ledger: Ledger, significance: Path) -> dict[str, Any] | None:
     if not significance.is_file():
         return None
     values = read_json(significance)
-    return values if values.get("ledger") == content_key(ledger) else None
+    return parsed(values, significance) if values.get("ledger") == content_key(ledger) else None
+
+
+def parsed(values: Mapping[str, Any], significance: Path) -> Report:
+    """Return what a `significance.json` holds, typed.
+
+    Raises:
+        UserError: a field is missing, or is not what it should be.
+    """
+    try:
+        return Report.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"{significance} is damaged ({where}: {first['msg']}); {REMEDY}") from error
 
 
 def current_answer(ledger: Ledger, significance: Path) -> str | None:
     """Return the answer of such a file."""
-    values = current_values(ledger, significance)
-    return str(values["answer"]) if values else None
+    report = current_report(ledger, significance)
+    return report.answer if report else None

@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmark.analysis.comparisons import BEST_SINGLE, Decision, all_contrasts, decide
+from benchmark.analysis.comparisons import BEST_SINGLE, Decision, all_contrasts, decide, protocol_of
 from benchmark.analysis.evidence import read_evidence
 from benchmark.analysis.outside import Evidence, evidence_of
 from benchmark.analysis.paper import read_paper
-from benchmark.analysis.report import protocol_of
 from benchmark.config import UserError, nearest
 from benchmark.ledger import Ledger
 from benchmark.statistics.comparison import Comparison, Protocol, compare_differences, compare_unpaired

@@ -1,108 +1,14 @@
-"""Everything that is computed from a ledger, in one call: the same ledger gives the same numbers."""
+"""The report of a ledger, typed: what `significance.json` holds. Its fields are explained in docs/statistics.md."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isfinite
-from typing import Any
+from typing import Annotated, Any
 
-from benchmark.analysis.claims import claims, is_papers_data, printed_numbers, selection_optimism
-from benchmark.analysis.comparisons import all_contrasts, decide, to_json
-from benchmark.analysis.evidence import Evidence, read_evidence
-from benchmark.analysis.facts import SELECTION
-from benchmark.analysis.freshness import FORMAT, content_key
-from benchmark.analysis.robustness import interaction, protocol_choices, single_models
-from benchmark.analysis.standings import standings
-from benchmark.ledger import Ledger
-from benchmark.statistics.comparison import Protocol
-from benchmark.statistics.looks import looks
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-
-def protocol_of(ledger: Ledger, test_share: float = 0.0) -> Protocol:
-    """Return the protocol that an experiment was planned with; older ones planned one look, at their seeds."""
-    settings = ledger.experiment["settings"]
-    planned = settings.get("statistics", {})
-    plan = planned.get("looks") or [settings["seeds"]]
-    return Protocol(margin=planned.get("margin", Protocol.margin), looks=tuple(plan), test_share=test_share)
-
-
-def analyse(ledger: Ledger) -> dict[str, Any]:
-    """Return what `significance.json` holds but the answer; differences in percentage points, accuracies in percent.
-
-    Raises:
-        UserError: the ledger's runs are incomplete, damaged or cannot be compared.
-    """
-    evidence = read_evidence(ledger)
-    protocol = protocol_of(ledger, evidence.test_share)
-    decisions = decide(all_contrasts(evidence), protocol, evidence.batch_dependent)
-    found: dict[str, Any] = {
-        **_about(evidence, protocol),
-        "comparisons": [to_json(decision) for decision in decisions],
-        "standings": standings(evidence, protocol),
-        "interaction": interaction(evidence, protocol),
-        "claims": claims(evidence, decisions),
-        "printed": printed_numbers(evidence, protocol),
-        "protocol_choices": protocol_choices(evidence, protocol),
-        "selection_optimism": selection_optimism(evidence),
-        "single_models": single_models(evidence),
-    }
-    return {name: rounded(value) for name, value in found.items()}
-
-
-def _about(evidence: Evidence, protocol: Protocol) -> dict[str, Any]:
-    """Return what was compared, and by which rules."""
-    data = evidence.ledger.experiment["dataset"]
-    means = {method: float(evidence.correct(method).mean()) for method in evidence.methods}
-    sound = [method for method in means if method not in evidence.batch_dependent]
-    return {
-        "format": FORMAT,
-        "experiment": evidence.ledger.name,
-        "profile": evidence.ledger.experiment["settings"]["profile"],
-        "dataset": data["name"],
-        "dataset_title": data["title"],
-        "synthetic": data["synthetic"],
-        "same_data_as_paper": is_papers_data(evidence),
-        "n_images": evidence.n_images,
-        "n_seeds": len(evidence.seeds),
-        "selection": SELECTION,
-        "questions": [question.model_dump() for question in evidence.questions],
-        "missing": evidence.missing,
-        "earlier_versions": _earlier_versions(evidence),
-        "methods": evidence.methods,
-        "readings": evidence.readings,
-        "pairs": evidence.groups,
-        "accuracy": {method: 100 * mean for method, mean in means.items()},
-        "best": max(sound, key=lambda method: means[method]) if sound else None,
-        "batch_dependent": sorted(evidence.batch_dependent),
-        "titles": evidence.titles,
-        "protocol": {
-            "alpha": protocol.alpha,
-            "margin": protocol.margin,
-            **({"test_share": protocol.test_share} if protocol.test_share else {}),
-        },
-        "looks": _looks(len(evidence.seeds), protocol),
-        "ledger": content_key(evidence.ledger),
-        "ledger_digest": evidence.ledger.experiment.get("digest"),
-    }
-
-
-def _looks(n_seeds: int, protocol: Protocol) -> dict[str, Any]:
-    """Return where the experiment stands in its plan of looks."""
-    plan = protocol.looks or (n_seeds,)
-    at = looks(plan, n_seeds, alpha=protocol.alpha)
-    return {
-        "planned": plan,
-        "current": at.current.n_seeds,
-        "alpha": at.current.alpha,
-        "reached": at.reached,
-        "next": at.following.n_seeds,
-    }
-
-
-def _earlier_versions(evidence: Evidence) -> dict[str, int]:
-    """Return how many versions of a plug-in were tested before the present one, for each method that has any."""
-    methods = dict.fromkeys(question.method for question in evidence.questions)
-    found = {method: len(evidence.ledger.earlier_versions(method)) for method in methods}
-    return {method: count for method, count in found.items() if count}
+from benchmark.config import Question
 
 
 def rounded(value: Any) -> Any:
@@ -114,3 +20,243 @@ def rounded(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{round(value, 9):.6g}") + 0.0 if isfinite(value) else None
     return value
+
+
+Number = Annotated[float, BeforeValidator(rounded)]
+Maybe = Annotated[float | None, BeforeValidator(rounded)]  # None where it cannot be computed
+Interval = tuple[Maybe, Maybe]
+Networks = tuple[str, ...]
+
+
+class Part(BaseModel):
+    """Base of all parts: they are not changed, and a field that is not known is ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Advice(Part):
+    """What would bring a verdict on an open comparison; see `statistics.power.Advice`."""
+
+    effect: Number
+    seeds: tuple[int | None, ...]
+    images: int | None
+
+
+class Noise(Part):
+    """Shares in the variance of a mean difference; None where one seed tells none."""
+
+    seeds: Maybe
+    images: Maybe
+    rest: Maybe
+
+    @property
+    def shares(self) -> list[float]:
+        """Those of seeds, images and the rest; empty where one seed tells none."""
+        return [share for share in (self.seeds, self.images, self.rest) if share is not None]
+
+
+class Compared(Part):
+    """A method against a baseline, in points; `pair` is None for the mean over pairs. See `statistics.comparison`."""
+
+    family: str
+    method: str
+    baseline: str
+    pair: Networks | None
+    baseline_pair: Networks | None
+    n_seeds: int
+    difference: Number
+    difference_all_seeds: Number
+    sd: Maybe
+    seeds_interval: Interval
+    images_interval: Interval
+    p_adjusted: Maybe
+    family_size: int
+    gain_excluded_above: Maybe
+    loss_excluded_below: Maybe
+    relative_error_reduction: Maybe
+    detectable_difference: Maybe
+    advice: Advice | None
+    noise: Noise
+    chance_above: Maybe
+    chance_gain: Maybe
+    batch_dependent: bool
+    verdict: str
+
+
+class Top(Part):
+    """The highest arm of a pair, and those that do not differ significantly from it."""
+
+    pair: Networks | None
+    top: list[str]
+
+
+class Standing(Part):
+    """Arms that were compared under one correction, and the top of each pair."""
+
+    compared: list[str]
+    comparisons: int
+    groups: list[Top]
+
+
+class Interaction(Part):
+    """Whether the differences between methods depend on the pair; `refused` says why it was not tested."""
+
+    methods: list[str]
+    p_value: Maybe
+    refused: str | None
+
+
+class Claim(Part):
+    """A claim of the paper; `size` in points where it has one, and what it needs that was not run."""
+
+    id: str
+    statement: str
+    method: str
+    verdict: str
+    size: float | None
+    not_run: list[str]
+
+
+class BesidePrinted(Part):
+    """Our accuracy beside a printed number, in percent, under one selection rule and reading."""
+
+    method: str | None
+    selection: str
+    ours: Maybe
+    n_seeds: int
+    prediction_interval: Interval
+    verdict: str
+
+
+class PrintedNumber(Part):
+    """A number that the paper prints, what it can be, and ours; `method` is None for a network alone."""
+
+    table: int | str
+    method: str | None
+    backbones: Networks | None
+    printed: str
+    wilson: Interval
+    attainable: str
+    attainable_as_batch_average: str
+    ours: Maybe
+    n_seeds: int
+    prediction_interval: Interval
+    verdict: str
+    otherwise: list[BesidePrinted]
+
+
+class ProtocolChoice(Part):
+    """The first question's comparisons, by baseline, under another choice; `changed` names other verdicts."""
+
+    choice: str
+    differences: dict[str, Number]
+    verdicts: dict[str, str]
+    changed: list[str]
+
+
+class Optimism(Part):
+    """What choosing the epoch on the test images adds, in points, with its spread over seeds."""
+
+    difference: Number
+    sd: Maybe
+    n_seeds: int
+
+
+class SingleModels(Part):
+    """McNemar's test between two trained models: images that only one of them gets right."""
+
+    method: str
+    baseline: str
+    pair: Networks
+    seed: int
+    only_method: int
+    only_baseline: int
+    p_value: Number
+    variant: str
+
+
+class UsedProtocol(Part):
+    """Level and margin; `test_share` only where every seed tests on its own part of the images."""
+
+    alpha: Number
+    margin: Number
+    test_share: Number | None = None
+
+
+class LookTaken(Part):
+    """Where an experiment stands in its plan of looks, in seeds; `alpha` is the level of the current one."""
+
+    planned: list[int]
+    current: int
+    alpha: Number
+    reached: bool
+    next: int | None
+
+
+class PrintedElsewhere(Part):
+    """A line of `--beside`: an accuracy as others printed it, and where."""
+
+    method: str
+    networks: str
+    accuracy: str
+    source: str
+
+
+class Report(Part):
+    """Everything that is computed from a ledger. Accuracies are in percent, differences in points.
+
+    Attributes:
+        same_data_as_paper: whether data set and number of test images are those of the paper's numbers.
+        missing: methods that are left out, with how many runs they lack of how many.
+        earlier_versions: how many versions of a plug-in were tested before the present one.
+        readings: methods of the attention family beside its default.
+        accuracy: mean over pairs and seeds, by method.
+        best: the highest of them whose predictions do not depend on the batch.
+        standings: of "backbones", of "methods" on the mean over pairs, and "per_pair".
+        ledger: a key of what the verdicts depend on; `ledger_digest` is that of the published ledger.
+        beside: printed numbers of others, for Table 2.
+        answer: the answer in words; empty until `reporting` has written it.
+    """
+
+    format: int
+    experiment: str
+    profile: str
+    dataset: str
+    dataset_title: str
+    synthetic: bool
+    same_data_as_paper: bool
+    n_images: int
+    n_seeds: int
+    selection: str
+    questions: list[Question]
+    missing: dict[str, tuple[int, int]]
+    earlier_versions: dict[str, int]
+    methods: list[str]
+    readings: list[str]
+    pairs: list[Networks]
+    accuracy: dict[str, Number]
+    best: str | None
+    batch_dependent: list[str]
+    titles: dict[str, str]
+    protocol: UsedProtocol
+    looks: LookTaken
+    ledger: str
+    ledger_digest: str | None
+    comparisons: list[Compared]
+    standings: dict[str, Standing]
+    interaction: Interaction | None
+    claims: list[Claim]
+    printed: list[PrintedNumber]
+    protocol_choices: list[ProtocolChoice]
+    selection_optimism: dict[str, Optimism]
+    single_models: list[SingleModels]
+    beside: Sequence[PrintedElsewhere] = ()
+    answer: str = ""
+
+    def rows(self, *families: str, method: str | None = None) -> list[Compared]:
+        """Return the comparisons of some families, in the order of the report; of one method where it is named."""
+        return [row for row in self.comparisons if row.family in families and method in (None, row.method)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `significance.json` holds; fields that were not set are left out."""
+        return self.model_dump(mode="json", exclude_unset=True)

@@ -10,6 +10,7 @@ import numpy as np
 from benchmark.analysis.comparisons import compare_seeds, run_baselines
 from benchmark.analysis.evidence import Evidence, Floats
 from benchmark.analysis.facts import SELECTION
+from benchmark.analysis.report import Interaction, ProtocolChoice, SingleModels
 from benchmark.statistics.comparison import Protocol
 from benchmark.statistics.interaction import interaction_test
 from benchmark.statistics.mcnemar import mcnemar_test
@@ -24,7 +25,7 @@ CHOICES = {
 }
 
 
-def protocol_choices(evidence: Evidence, protocol: Protocol) -> list[dict[str, Any]]:
+def protocol_choices(evidence: Evidence, protocol: Protocol) -> list[ProtocolChoice]:
     """Return the first question's comparisons under every choice, the protocol's own first.
 
     Seeds alone decide here, since predictions of single images are kept for the validation-selected epoch only: the
@@ -34,13 +35,13 @@ def protocol_choices(evidence: Evidence, protocol: Protocol) -> list[dict[str, A
     baselines = run_baselines(evidence, question)
     if not baselines:
         return []
-    rows: list[dict[str, Any]] = []
+    rows: list[ProtocolChoice] = []
     for choice, differences in _differences(evidence, question.method, baselines):
         tests = compare_seeds(differences, protocol)
         verdicts = dict(zip(baselines, (test.verdict for test in tests), strict=True))
         means = dict(zip(baselines, (test.mean for test in tests), strict=True))
-        changed = [name for name in baselines if rows and verdicts[name] != rows[0]["verdicts"][name]]
-        rows.append({"choice": choice, "differences": means, "verdicts": verdicts, "changed": changed})
+        changed = [name for name in baselines if rows and verdicts[name] != rows[0].verdicts[name]]
+        rows.append(ProtocolChoice(choice=choice, differences=means, verdicts=verdicts, changed=changed))
     return rows
 
 
@@ -56,7 +57,7 @@ def _differences(evidence: Evidence, method: str, baselines: list[str]) -> Itera
             yield f"without {evidence.group_title(group)}", np.delete(accuracy, place, axis=1).mean(axis=1)
 
 
-def interaction(evidence: Evidence, protocol: Protocol) -> dict[str, Any] | None:
+def interaction(evidence: Evidence, protocol: Protocol) -> Interaction | None:
     """Return whether the differences between the methods of the first question depend on the pair.
 
     None with one pair or method, or where seeds test on parts of one data set and are not independent.
@@ -68,24 +69,24 @@ def interaction(evidence: Evidence, protocol: Protocol) -> dict[str, Any] | None
     accuracies = np.stack([evidence.metric(method) for method in methods])
     test = interaction_test(accuracies, np.random.default_rng(GENERATOR_SEED), alpha=protocol.alpha)
     if isinstance(test, Refusal):
-        return {"methods": methods, "p_value": None, "refused": str(test)}
-    return {"methods": methods, "p_value": test.p_value, "refused": None}
+        return Interaction(methods=methods, p_value=None, refused=str(test))
+    return Interaction(methods=methods, p_value=test.p_value, refused=None)
 
 
-def single_models(evidence: Evidence) -> list[dict[str, Any]]:
+def single_models(evidence: Evidence) -> list[SingleModels]:
     """Return McNemar's tests of the first question's comparisons by pair and seed: descriptive, never pooled."""
     question = evidence.questions[0]
     return [
-        {
-            "method": question.method,
-            "baseline": name,
-            "pair": group,
-            "seed": seed,
-            "only_method": test.only_first,
-            "only_baseline": test.only_second,
-            "p_value": test.p_value,
-            "variant": test.variant,
-        }
+        SingleModels(
+            method=question.method,
+            baseline=name,
+            pair=group,
+            seed=seed,
+            only_method=test.only_first,
+            only_baseline=test.only_second,
+            p_value=test.p_value,
+            variant=test.variant,
+        )
         for name in run_baselines(evidence, question)
         for group in evidence.groups
         for seed in evidence.seeds

@@ -9,13 +9,14 @@ import numpy as np
 
 from benchmark.analysis.evidence import Evidence, Floats
 from benchmark.analysis.facts import SELECTION
+from benchmark.analysis.report import Standing, Top
 from benchmark.statistics.comparison import Protocol
 from benchmark.statistics.looks import looks
 from benchmark.statistics.paired import stretched
 from benchmark.statistics.standing import top_arms
 
 
-def standings(evidence: Evidence, protocol: Protocol) -> dict[str, dict[str, Any]]:
+def standings(evidence: Evidence, protocol: Protocol) -> dict[str, Standing]:
     """Return the top of the backbones, of the methods on the mean over pairs, and of the methods pair by pair.
 
     Each of the three is a family of its own; a method whose predictions depend on the batch is in none.
@@ -35,17 +36,15 @@ def _alone(evidence: Evidence, name: str, seed: int) -> float:
     return 100 * evidence.records[None, (name,), seed].metrics[SELECTION]["accuracy"]
 
 
-def _family(names: list[str], pairs: Sequence[Any], accuracies: Floats, protocol: Protocol) -> dict[str, Any]:
+def _family(names: list[str], pairs: Sequence[Any], accuracies: Floats, protocol: Protocol) -> Standing:
     """Return the top of each pair: (P, M, S) accuracies of the named arms; all of them before the first look."""
     n_seeds = accuracies.shape[2]
     found = looks(protocol.looks or (n_seeds,), n_seeds, alpha=protocol.alpha)
     at = found.current
     apart = stretched(accuracies[:, :, : at.n_seeds], protocol.test_share)
     tops = top_arms(apart, alpha=at.alpha if found.reached else 0.0)
-    return {
-        "compared": names,
-        "comparisons": len(pairs) * len(names) * (len(names) - 1) // 2,
-        "groups": [
-            {"pair": pair, "top": [names[place] for place in top]} for pair, top in zip(pairs, tops, strict=True)
-        ],
-    }
+    return Standing(
+        compared=names,
+        comparisons=len(pairs) * len(names) * (len(names) - 1) // 2,
+        groups=[Top(pair=pair, top=[names[place] for place in top]) for pair, top in zip(pairs, tops, strict=True)],
+    )

@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmark.analysis.comparisons import Contrast, Decision, decide
+from benchmark.analysis.comparisons import Contrast, Decision, decide, protocol_of
 from benchmark.analysis.evidence import Bools, Group
 from benchmark.analysis.facts import SELECTION, in_order
 from benchmark.analysis.paper import read_paper
 from benchmark.analysis.questions import questions_of
-from benchmark.analysis.report import protocol_of
 from benchmark.config import UserError
 from benchmark.ledger import Ledger
 from benchmark.statistics.crossed import correctness_difference

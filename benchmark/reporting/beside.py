@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from benchmark.analysis.report import PrintedElsewhere
 from benchmark.config import UserError
 from benchmark.reporting.tables import Cell, Table, name_cell
 from benchmark.statistics.proportions import printed_value
@@ -13,7 +14,7 @@ from benchmark.statistics.proportions import printed_value
 MARK = "‡"
 
 
-def read_beside(path: Path) -> list[dict[str, Any]]:
+def read_beside(path: Path) -> list[PrintedElsewhere]:
     """Read a table with the columns method, accuracy (percent, as printed) and source; networks is optional.
 
     Raises:
@@ -34,21 +35,21 @@ def read_beside(path: Path) -> list[dict[str, Any]]:
             printed_value(row["accuracy"])
         except ValueError as error:
             raise UserError(f"{path}: {row['method']}: {error}") from error
-    return [{name: row.get(name, "") for name in ("method", "networks", "accuracy", "source")} for row in rows]
+    return [PrintedElsewhere(**{"networks": "", **{str(name): value for name, value in row.items()}}) for row in rows]
 
 
-def with_beside(table: Table, rows: list[dict[str, Any]]) -> Table:
+def with_beside(table: Table, rows: Sequence[PrintedElsewhere]) -> Table:
     """Return Table 2 with printed numbers of others below its own."""
     place = {column.key: index for index, column in enumerate(table.columns)}
     added = []
     for row in rows:
         cells = [Cell("", (None,) * len(column.fields)) for column in table.columns]
-        cells[0] = name_cell(row["method"], row["method"], row["method"])
-        if row["networks"] and table.names > 1:
-            cells[1] = name_cell(row["networks"], row["networks"], row["networks"])
-        value = printed_value(row["accuracy"])[0]
-        cells[place["accuracy"]] = Cell(row["accuracy"], (value, None, None, None), (MARK,))
+        cells[0] = name_cell(row.method, row.method, row.method)
+        if row.networks and table.names > 1:
+            cells[1] = name_cell(row.networks, row.networks, row.networks)
+        value = printed_value(row.accuracy)[0]
+        cells[place["accuracy"]] = Cell(row.accuracy, (value, None, None, None), (MARK,))
         added.append(cells)
-    sources = "; ".join(f"{row['method']}, {row['source']}" for row in rows)
+    sources = "; ".join(f"{row.method}, {row.source}" for row in rows)
     note = f"{MARK} Printed by others and not run here, so not tested: {sources}."
     return replace(table, rows=[*table.rows, *added], notes=[*table.notes, note])

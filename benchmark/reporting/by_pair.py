@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from benchmark.analysis.facts import is_comparable
+from benchmark.analysis.report import Report
 from benchmark.ledger import Ledger
 from benchmark.reporting.accuracy import Row, data_name, fusion_rows, seeds_text
 from benchmark.reporting.tables import BATCH, NOTES_OF, OTHER_DATA, Cell, Column, Table, spread_cell, spread_column
-from benchmark.reporting.wording import Values
 from benchmark.statistics.means import means_by_seed
 
 ACROSS = 5  # columns of numbers side by side: at 8 pt beside names in 122 mm, and in 100 characters
@@ -17,7 +17,7 @@ MEAN = "mean"
 Networks = tuple[str, ...]
 
 
-def by_pair(table: Table, ledger: Ledger, found: Values | None) -> Table:
+def by_pair(table: Table, ledger: Ledger, found: Report | None) -> Table:
     """Return the long Table 2 as methods × pairs, with the mean over pairs.
 
     A cell is the mean over seeds ± their sample standard deviation. The mean over pairs is taken seed by seed, over the
@@ -65,10 +65,10 @@ def _mean_cell(rows: Sequence[Row], pairs: int, *, is_best: bool) -> Cell:
     return replace(spread_cell(values), is_best=is_best and bool(values))
 
 
-def _top(found: Values | None) -> list[str]:
+def _top(found: Report | None) -> list[str]:
     """Return the methods that no other one is above on the mean over pairs; none where nothing was compared."""
-    family = found["standings"].get("methods") if found else None
-    return list(family["groups"][0]["top"]) if family and len(family["compared"]) > 1 else []
+    family = found.standings.get("methods") if found else None
+    return family.groups[0].top if family and len(family.compared) > 1 else []
 
 
 def _cells(table: Table, method: str) -> dict[Networks, Cell]:

@@ -9,8 +9,8 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from benchmark.analysis.report import Report
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, commit_file
 from benchmark.reporting.accuracy import data_name
@@ -25,7 +25,7 @@ REPRODUCIBLE = {"SOURCE_DATE_EPOCH": "0", "FORCE_SOURCE_DATE": "1"}
 RESTRICTED = {"openin_any": "p", "openout_any": "p", "max_print_line": "1000"}
 
 
-def write_pdf(ledger: Ledger, found: dict[str, Any], tables: Sequence[Table], folder: Path) -> Path:
+def write_pdf(ledger: Ledger, found: Report, tables: Sequence[Table], folder: Path) -> Path:
     """Write `folder/report.pdf` and return its path; the same ledger and figures give the same bytes.
 
     Args:
@@ -52,14 +52,14 @@ def write_pdf(ledger: Ledger, found: dict[str, Any], tables: Sequence[Table], fo
     return folder / "report.pdf"
 
 
-def document(ledger: Ledger, found: dict[str, Any], tables: Sequence[Table], figures: Sequence[str]) -> str:
+def document(ledger: Ledger, found: Report, tables: Sequence[Table], figures: Sequence[str]) -> str:
     """Return the LaTeX source of the report."""
     return (
         latex_environment()
         .get_template("report.tex")
         .render(
             title=f"{ledger.name}: fusion methods on {data_name(ledger)}",
-            paragraphs=[found["answer"], *about_sentences(found)],
+            paragraphs=[found.answer, *about_sentences(found)],
             tables=[(table.number, to_latex(table)) for table in tables],
             figures=[(name, name.replace("-", " ").capitalize()) for name in figures],
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from benchmark.analysis.report import Report, Standing
 from benchmark.reporting.tables import Cell, Table, name_cell
-from benchmark.reporting.wording import Values, counted, listed, title_of
+from benchmark.reporting.wording import counted, listed, title_of
 
 FAMILY_OF = {1: "backbones", 2: "per_pair"}
 UNTESTED = "Nothing is tested here yet: 'ferfuse report --experiment {}' tells which differences are real."
@@ -39,7 +40,7 @@ class Family:
         return "best" if len(top) == 1 else "tied"
 
 
-def with_verdicts(table: Table, found: Values | None) -> Table:
+def with_verdicts(table: Table, found: Report | None) -> Table:
     """Return Table 1 or 2 with the verdict on each printed number, the best in bold.
 
     Args:
@@ -58,23 +59,23 @@ def with_verdicts(table: Table, found: Values | None) -> Table:
         judged[place["accuracy"]] = _with_standing(row[place["accuracy"]], standing)
         judged[place["verdict"]] = _printed_cell(printed.get((name, frozenset(networks))))
         rows.append(judged)
-    is_tested = number == 2 and family.comparisons and found["looks"]["current"] > 1
-    verdict = _overall(found) if is_tested and len(found["pairs"]) > 1 else ""
+    is_tested = number == 2 and family.comparisons and found.looks.current > 1
+    verdict = _overall(found) if is_tested and len(found.pairs) > 1 else ""
     return replace(table, rows=rows, notes=[*table.notes, *_notes(found, family, number)], verdict=verdict)
 
 
-def _family(found: Values, name: str) -> Family:
-    values = found["standings"].get(name, {"compared": [], "comparisons": 0, "groups": []})
-    tops = {frozenset(group["pair"] or ()): group["top"] for group in values["groups"]}
-    return Family(values["compared"], values["comparisons"], tops)
+def _family(found: Report, name: str) -> Family:
+    values = found.standings.get(name, Standing(compared=[], comparisons=0, groups=[]))
+    tops = {frozenset(group.pair or ()): group.top for group in values.groups}
+    return Family(values.compared, values.comparisons, tops)
 
 
-def _printed_verdicts(found: Values, number: int) -> dict[tuple[str, frozenset[str]], str]:
+def _printed_verdicts(found: Report, number: int) -> dict[tuple[str | None, frozenset[str]], str]:
     """Return the verdicts on the numbers of a table by the names of its lines: a backbone, or method and networks."""
-    rows = [row for row in found["printed"] if row["table"] == number]
+    rows = [row for row in found.printed if row.table == number]
     if number == 1:
-        return {(row["backbones"][0], frozenset()): row["verdict"] for row in rows}
-    return {(row["method"], frozenset(row["backbones"])): row["verdict"] for row in rows}
+        return {(name, frozenset()): row.verdict for row in rows for name in row.backbones or ()}
+    return {(row.method, frozenset(row.backbones or ())): row.verdict for row in rows}
 
 
 def _with_standing(cell: Cell, standing: str | None) -> Cell:
@@ -89,16 +90,16 @@ def _printed_cell(verdict: str | None) -> Cell:
     return name_cell(verdict)
 
 
-def _notes(found: Values, family: Family, number: int) -> list[str]:
+def _notes(found: Report, family: Family, number: int) -> list[str]:
     if family.comparisons == 0:
         return []
-    if found["looks"]["current"] == 1:
+    if found.looks.current == 1:
         return ["One seed shows no spread: no difference is tested."]
-    if not found["looks"]["reached"]:
-        return [f"No difference is tested before {found['looks']['current']} seeds, as planned."]
+    if not found.looks.reached:
+        return [f"No difference is tested before {found.looks.current} seeds, as planned."]
     test = (
-        f"paired t tests over {counted(found['looks']['current'], 'seed')}, Holm over "
-        f"{counted(family.comparisons, 'comparison')} at level {found['looks']['alpha']:g}"
+        f"paired t tests over {counted(found.looks.current, 'seed')}, Holm over "
+        f"{counted(family.comparisons, 'comparison')} at level {found.looks.alpha:g}"
     )
     beside = "every other method on the same networks" if number == 2 else "every other backbone"
     notes = [
@@ -106,18 +107,18 @@ def _notes(found: Values, family: Family, number: int) -> list[str]:
         if any(len(top) == 1 for top in family.tops.values())
         else f"None is significantly above {beside}: {test}."
     ]
-    if any(row["table"] == number and row["verdict"] != "other data" for row in found["printed"]):
+    if any(row.table == number and row.verdict != "other data" for row in found.printed):
         notes.append("The verdict is on the paper's value: whether one more run of ours could print it.")
     return notes
 
 
-def _overall(found: Values) -> str:
+def _overall(found: Report) -> str:
     """Say which method leads on the mean over pairs."""
-    family = found["standings"]["methods"]
-    top, compared = family["groups"][0]["top"], family["compared"]
+    family = found.standings["methods"]
+    top, compared = family.groups[0].top, family.compared
     titles = [title_of(found, name) for name in top]
-    if not found["looks"]["reached"]:
-        planned = found["looks"]["current"]
+    if not found.looks.reached:
+        planned = found.looks.current
         later = f"no difference is tested before {planned} seeds, as planned"
         return f"On the mean over pairs {titles[0]} is highest; {later}."
     if len(top) == 1:

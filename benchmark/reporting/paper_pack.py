@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.analysis.paper import read_paper
+from benchmark.analysis.report import Report
 from benchmark.config import UserError, base_name
 from benchmark.ledger import Ledger, Record, write_text
 from benchmark.reporting.accuracy import data_name
@@ -89,19 +90,19 @@ def _render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(values)
 
 
-def _checklist(ledger: Ledger, found: dict[str, Any], about: About) -> str:
+def _checklist(ledger: Ledger, found: Report, about: About) -> str:
     known, data = ledger.experiment, ledger.experiment.get("data", {})
     settings, main = known["settings"], known["main"]
     findings = data.get("findings", [])
     commit = known.get("commit")
-    missing = {name: pair for name, pair in found["missing"].items() if pair[0]}
+    missing = {name: pair for name, pair in found.missing.items() if pair[0]}
     share = settings.get("data", {}).get("validation_fraction")
     repeated = {one["verdict"] for one in ledger.repetitions}
     return _render(
         "checklist.md",
         title=data_name(ledger),
         experiment=ledger.name,
-        digest=known.get("digest") or found["ledger_digest"],
+        digest=known.get("digest") or found.ledger_digest,
         data=data_name(ledger),
         data_digest=known["dataset"]["digest"],
         terms=data.get("terms", "their terms are not in the ledger: **to be answered by the authors**."),
@@ -115,14 +116,14 @@ def _checklist(ledger: Ledger, found: dict[str, Any], about: About) -> str:
         weights={"none": "Random ones."}.get(str(settings.get("weights")), f"weights={settings.get('weights')}."),
         chosen="Some were tuned on validation by the tuning of ferfuse." if settings.get("tuned") else _UNTUNED,
         tried="See the study's trials." if settings.get("tuned") else "One configuration is in the ledger.",
-        seeds=found["n_seeds"],
+        seeds=found.n_seeds,
         runs=len(ledger.records) + len(ledger.aside),
         missing=f"; not finished: {', '.join(missing)}" if missing else "",
-        alpha=found["protocol"]["alpha"],
-        looks=", ".join(map(str, found["looks"]["planned"])),
-        margin=found["protocol"]["margin"],
-        answer=found["answer"],
-        dependent=f"Yes, those of {names_of(found, found['batch_dependent'])}." if found["batch_dependent"] else "No.",
+        alpha=found.protocol.alpha,
+        looks=", ".join(map(str, found.looks.planned)),
+        margin=found.protocol.margin,
+        answer=found.answer,
+        dependent=f"Yes, those of {names_of(found, found.batch_dependent)}." if found.batch_dependent else "No.",
         version=known.get("versions", {}).get("ferfuse", "of an unknown version"),
         commit=f", commit {commit['id']}{' with changes' if commit['modified'] else ''}" if commit else "",
         command=known.get("command", ""),

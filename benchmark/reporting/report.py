@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from benchmark.analysis.facts import may_be_read
-from benchmark.analysis.freshness import current_answer, current_values
+from benchmark.analysis.freshness import current_answer, current_report
 from benchmark.analysis.paper import read_paper
+from benchmark.analysis.report import PrintedElsewhere, Report
 from benchmark.config import UserError, nearest
 from benchmark.ledger import Ledger, write_text
 from benchmark.reporting.accuracy import backbone_table, fusion_table
@@ -42,7 +42,7 @@ SUFFIXES = {"md": "markdown", "tex": "latex", "csv": "csv", "json": "json"}
 LAYOUTS = ("pairs", "long")
 
 
-def make_table(number: int, ledger: Ledger, found: dict[str, Any] | None = None, layout: str = "long") -> Table:
+def make_table(number: int, ledger: Ledger, found: Report | None = None, layout: str = "long") -> Table:
     """Return a table of a ledger: 1 backbones, 2 fusion methods, 3 readings by evaluation order, 4 controls,
     5 selection optimism, 6 what single networks give together without training, 7 all of them on other data sets.
 
@@ -60,17 +60,17 @@ def make_table(number: int, ledger: Ledger, found: dict[str, Any] | None = None,
     table = replace(TABLES[number](ledger), experiment=ledger.name)
     if number in FAMILY_OF:
         table = with_verdicts(table, found)
-    if number == 2 and found and "beside" in found:
-        table = with_beside(table, found["beside"])
+    if number == 2 and found and found.beside:
+        table = with_beside(table, found.beside)
     return by_pair(table, ledger, found) if number == 2 and layout == "pairs" else table
 
 
-def current_verdicts(ledger: Ledger, reports_dir: Path) -> dict[str, Any] | None:
+def current_verdicts(ledger: Ledger, reports_dir: Path) -> Report | None:
     """Return the verdicts that the report of an experiment holds, None where they are not of this very ledger."""
-    return current_values(ledger, reports_dir / ledger.name / "significance.json")
+    return current_report(ledger, reports_dir / ledger.name / "significance.json")
 
 
-def write_report(ledger: Ledger, reports_dir: Path, beside: Sequence[dict[str, Any]] = ()) -> list[Path]:
+def write_report(ledger: Ledger, reports_dir: Path, beside: Sequence[PrintedElsewhere] = ()) -> list[Path]:
     """Write tables and verdicts into `reports_dir/<experiment>` and return the paths.
 
     Raises:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from benchmark.analysis.report import analyse
+from benchmark.analysis.analyse import analyse
+from benchmark.analysis.report import PrintedElsewhere, Report
 from benchmark.ledger import Ledger, write_json, write_text
 from benchmark.reporting.pages import significance_page
 from benchmark.reporting.wording import answer_sentence
@@ -14,8 +14,8 @@ from benchmark.reporting.wording import answer_sentence
 FILES = ("significance.md", "significance.json")
 
 
-def make_significance(ledger: Ledger, beside: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
-    """Return what `significance.json` holds: the analysis of a ledger, and the answer in words.
+def make_significance(ledger: Ledger, beside: Sequence[PrintedElsewhere] = ()) -> Report:
+    """Return the report of a ledger, with the answer in words.
 
     Args:
         beside: printed numbers of others, for Table 2; see `beside.read_beside`.
@@ -24,10 +24,11 @@ def make_significance(ledger: Ledger, beside: Sequence[dict[str, Any]] = ()) -> 
         UserError: the ledger's runs are incomplete, damaged or cannot be compared.
     """
     found = analyse(ledger)
-    return {**found, **({"beside": list(beside)} if beside else {}), "answer": answer_sentence(found)}
+    added = {"beside": list(beside)} if beside else {}
+    return found.model_copy(update={**added, "answer": answer_sentence(found)})
 
 
-def write_significance(ledger: Ledger, reports_dir: Path, beside: Sequence[dict[str, Any]] = ()) -> list[Path]:
+def write_significance(ledger: Ledger, reports_dir: Path, beside: Sequence[PrintedElsewhere] = ()) -> list[Path]:
     """Write `reports_dir/<experiment>/significance.{md,json}` and return the paths.
 
     Raises:
@@ -38,5 +39,5 @@ def write_significance(ledger: Ledger, reports_dir: Path, beside: Sequence[dict[
     folder.mkdir(parents=True, exist_ok=True)
     page, values = (folder / name for name in FILES)
     write_text(page, significance_page(found))
-    write_json(values, found)
+    write_json(values, found.to_json())
     return [page, values]

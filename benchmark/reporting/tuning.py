@@ -91,8 +91,7 @@ def _by_seed(evidence: Evidence, method: str, seeds: list[int]) -> list[float]:
 def _primary_verdicts(ledger: Ledger) -> dict[str, str]:
     """Return the verdict on the first question's method against each baseline."""
     found = make_significance(ledger)
-    rows = [row for row in found["comparisons"] if row["family"] == "primary"]
-    return {row["baseline"]: row["verdict"] for row in rows if row["method"] == found["questions"][0]["method"]}
+    return {row.baseline: row.verdict for row in found.rows("primary", method=found.questions[0].method)}
 
 
 def _page(ledger: Ledger, gains: list[Gain], verdicts: Mapping[str, Mapping[str, str]]) -> str:

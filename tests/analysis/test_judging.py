@@ -16,11 +16,10 @@ import pandas as pd
 import pytest
 
 import benchmark.analysis.judging
-from benchmark.analysis.comparisons import all_contrasts, decide
+from benchmark.analysis.comparisons import all_contrasts, decide, protocol_of
 from benchmark.analysis.evidence import read_evidence
 from benchmark.analysis.judging import judge, judge_ledgers, judge_printed
 from benchmark.analysis.outside import read_tables
-from benchmark.analysis.report import protocol_of
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, load_ledger
 from benchmark.reporting.judged import answer, judgement_json, printed_answer, table_notes, write_judgement

@@ -104,7 +104,7 @@ def test_an_edited_plugin_is_run_again_beside_its_old_results(folder: Path, undi
     assert {record.run_id for record in ledger.aside} == {*first, *second}
     assert len(ledger.earlier_versions("mine")) == 2
     found = make_significance(ledger)
-    assert "2 earlier versions of Mine were tested on these test images before." in found["answer"]
+    assert "2 earlier versions of Mine were tested on these test images before." in found.answer
     present = ledger.experiment["plugins"]["mine"]["digest"]
     assert any(f"mine is version {present} of its plug-in" in note for note in make_table(2, ledger).notes)
     (versions,) = summary(experiment)["versions"]
@@ -149,9 +149,9 @@ def test_a_method_that_fails_leaves_the_others_their_verdicts(folder: Path, undi
     assert (states["planned"], states["finished"], states["failed"]) == (6, 5, 1)
     ledger = load_ledger(experiment)
     found = make_significance(ledger)
-    assert found["missing"] == {"mine": [1, 1]}
-    assert found["answer"].endswith("Left out: mine (its run is missing).")
-    assert {row["method"] for row in found["comparisons"]} == {"late", "early", "joint"}
+    assert found.missing == {"mine": (1, 1)}
+    assert found.answer.endswith("Left out: mine (its run is missing).")
+    assert {row.method for row in found.comparisons} == {"late", "early", "joint"}
     assert any(
         "mine (its run is missing); 'ferfuse status --experiment tiny'" in note for note in make_table(2, ledger).notes
     )
@@ -166,7 +166,7 @@ def test_a_dropped_method_is_gone_and_comes_back_when_it_is_asked_for(folder: Pa
     assert [record.run_id for record in ledger.aside] == kept
     assert "mine" not in [*ledger.experiment["main"]["methods"], *ledger.experiment["settings"]["methods"]]
     assert ledger.experiment["settings"]["questions"] == []
-    assert (summary(experiment)["planned"], make_significance(ledger)["missing"]) == (5, {})
+    assert (summary(experiment)["planned"], make_significance(ledger).missing) == (5, {})
     with pytest.raises(UserError, match="experiment 'tiny' has no method mine; known: late, early, joint"):
         drop_method(experiment, "mine")
     assert (run(folder, undisturbed)[0].done, mine(folder)) == (0, kept)
@@ -177,11 +177,11 @@ def test_a_failed_method_is_dropped_mended_and_run_again(folder: Path, undisturb
     edit(folder / "mine_beside.py", "return scores", "return scores.view(1, 7)")
     run(folder, undisturbed)
     drop_method(experiment, "mine")
-    assert (summary(experiment)["failed"], make_significance(load_ledger(experiment))["missing"]) == (0, {})
+    assert (summary(experiment)["failed"], make_significance(load_ledger(experiment)).missing) == (0, {})
     edit(folder / "mine_beside.py", ".view(1, 7)", "")
     outcome, _ = run(folder, undisturbed)
     assert (outcome.done, outcome.failed_before) == (1, 0)
-    assert ": Mine " in make_significance(load_ledger(experiment))["answer"]
+    assert ": Mine " in make_significance(load_ledger(experiment)).answer
 
 
 def test_a_plan_is_refused_in_one_line_where_a_step_of_training_fails(folder: Path, undisturbed: Request) -> None:

@@ -5,7 +5,6 @@ After a wanted change of the page: python -m tests.golden.page_text
 
 from __future__ import annotations
 
-import json
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -58,7 +57,7 @@ def words_of(page: str) -> str:
 def main() -> None:
     """Write `small/page.txt`."""
     ledger = load_ledger(HERE / "ledger")
-    found = json.loads(json.dumps(make_significance(ledger)))
+    found = make_significance(ledger)
     page = page_text(ledger, found, all_charts(Source(ledger, found)))
     (HERE / "small" / "page.txt").write_text(words_of(page), encoding="utf-8")
 

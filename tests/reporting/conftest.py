@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 @pytest.fixture(scope="session")
 def source() -> Source:
-    """The golden ledger and its verdicts, as they are read from `significance.json`."""
+    """The golden ledger and its report."""
     ledger = load_ledger(GOLDEN / "ledger")
-    return Source(ledger, json.loads(json.dumps(make_significance(ledger))))
+    return Source(ledger, make_significance(ledger))
 
 
 @pytest.fixture(scope="session")

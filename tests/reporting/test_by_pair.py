@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from benchmark.analysis.report import PrintedElsewhere, Report
 from benchmark.config import UserError
 from benchmark.ledger import load_ledger
 from benchmark.reporting.beside import with_beside
@@ -27,7 +28,7 @@ from benchmark.reporting.terminal import print_table
 from tests.conftest import make_record, write_ledger
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "ledger"
-FOUND = json.loads((GOLDEN.parent / "small" / "significance.json").read_text())
+FOUND = Report.model_validate_json((GOLDEN.parent / "small" / "significance.json").read_text())
 PAIRS = ["ResNet18 + ResNet34", "VGG13 + ResNet34", "ResNet18 + ResNet18 (#2)", "ResNet18 + VGG13"]
 
 
@@ -72,7 +73,7 @@ def test_cells_and_means_are_those_of_the_predictions(table: Table, expected: pd
 
 def test_the_mean_is_what_the_verdicts_are_about(table: Table) -> None:
     means = {numbers(row[0])[0]: numbers(row[1])[0] for row in table.rows}
-    assert means == pytest.approx(FOUND["accuracy"], abs=1e-4)
+    assert means == pytest.approx(FOUND.accuracy, abs=1e-4)
 
 
 @pytest.mark.parametrize("form", ["markdown", "latex"])
@@ -130,8 +131,8 @@ def test_the_papers_numbers_stand_below_a_method_on_the_papers_data(tmp_path: Pa
 def test_a_number_of_others_stands_under_its_networks_or_the_mean() -> None:
     ledger = load_ledger(GOLDEN)
     rows = [
-        {"method": "Theirs", "networks": "", "accuracy": "88.1", "source": "A 2024"},
-        {"method": "Other", "networks": "ResNet50", "accuracy": "89", "source": "B 2025"},
+        PrintedElsewhere(method="Theirs", networks="", accuracy="88.1", source="A 2024"),
+        PrintedElsewhere(method="Other", networks="ResNet50", accuracy="89", source="B 2025"),
     ]
     table = by_pair(with_beside(make_table(2, ledger), rows), ledger, None)
     shown = [[cell.shown.strip() for cell in row] for row in table.rows[-2:]]

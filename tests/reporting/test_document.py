@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.analysis.report import Report
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, load_ledger
 from benchmark.reporting import document
@@ -93,9 +93,9 @@ def test_when_pdflatex_stops_its_first_error_is_told(
 
 
 def test_every_table_of_the_source_keeps_its_own_number(ledger: Ledger) -> None:
-    found = json.loads((GOLDEN / "small" / "significance.json").read_text())
+    found = Report.model_validate_json((GOLDEN / "small" / "significance.json").read_text())
     tables = [make_table(4, ledger), make_table(2, ledger)]
-    source = document.document(ledger, {**found, "answer": "50 % & more."}, tables, ["learning-curves"])
+    source = document.document(ledger, found.model_copy(update={"answer": "50 % & more."}), tables, ["learning-curves"])
     assert re.findall(r"\\renewcommand\{\\thetable\}\{(\w+)\}", source) == ["4", "2"]
     assert r"50 \% \& more" in source
     assert r"\includegraphics[width=\linewidth,height=0.8\textheight,keepaspectratio]{learning-curves}" in source

@@ -14,6 +14,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from benchmark.analysis.report import Report
 from benchmark.ledger import Ledger, load_ledger, read_experiment, write_experiment, write_json, write_run
 from benchmark.reporting.figures.all_charts import all_charts
 from benchmark.reporting.figures.forest import family_blocks, forest_chart
@@ -123,15 +124,14 @@ def ledger(folder: Path) -> Ledger:
 
 
 @pytest.fixture(scope="module")
-def found(ledger: Ledger, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def found(ledger: Ledger, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """What the report's `significance.json` holds."""
     reports = tmp_path_factory.mktemp("reports")
     write_report(ledger, reports)
     page, figures = write_page(ledger, reports)
     assert page.is_file()
     assert len(list(figures.glob("*.svg"))) >= 10
-    values: dict[str, Any] = json.loads((reports / "folds" / "significance.json").read_text())
-    return values
+    return Report.model_validate_json((reports / "folds" / "significance.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -262,20 +262,20 @@ def corrected(differences: pd.Series, comparisons: int = 1, alpha: float = 0.04)
     return float(p), (differences.mean() - reach, differences.mean() + reach)
 
 
-def test_primary_comparisons_are_corrected(found: dict[str, Any], files: pd.DataFrame) -> None:
-    rows = [row for row in found["comparisons"] if row["family"] == "primary"]
-    assert [row["baseline"] for row in rows] == ["late", "early"]
-    differences = [percent(files, "attention-fusion") - percent(files, row["baseline"]) for row in rows]
+def test_primary_comparisons_are_corrected(found: Report, files: pd.DataFrame) -> None:
+    rows = [row for row in found.comparisons if row.family == "primary"]
+    assert [row.baseline for row in rows] == ["late", "early"]
+    differences = [percent(files, "attention-fusion") - percent(files, row.baseline) for row in rows]
     for row, one in zip(rows, differences, strict=True):
         p, interval = corrected(one, comparisons=2)
-        assert (row["difference"], row["sd"]) == pytest.approx((one.mean(), one.std()), rel=1e-4)
-        assert row["seeds_interval"] == pytest.approx(interval, rel=1e-4)
-        assert row["p_adjusted"] == pytest.approx(min(1, 2 * p), rel=1e-4)
-        assert row["images_interval"] == row["seeds_interval"]
+        assert (row.difference, row.sd) == pytest.approx((one.mean(), one.std()), rel=1e-4)
+        assert row.seeds_interval == pytest.approx(interval, rel=1e-4)
+        assert row.p_adjusted == pytest.approx(min(1, 2 * p), rel=1e-4)
+        assert row.images_interval == row.seeds_interval
 
 
-def test_best_single_is_chosen_by_mean_validation_accuracy(found: dict[str, Any], files: pd.DataFrame) -> None:
-    row = next(r for r in found["comparisons"] if (r["family"], r["method"]) == ("best-single", "late"))
+def test_best_single_is_chosen_by_mean_validation_accuracy(found: Report, files: pd.DataFrame) -> None:
+    row = next(r for r in found.comparisons if (r.family, r.method) == ("best-single", "late"))
     singles = []
     for pair in PAIRS:
         validation, test = (
@@ -283,26 +283,24 @@ def test_best_single_is_chosen_by_mean_validation_accuracy(found: dict[str, Any]
             for split in ("validation", "test")
         )
         singles.append(test[:, validation.mean(axis=0).argmax()])
-    assert row["difference"] == pytest.approx((percent(files, "late") - np.mean(singles, axis=0)).mean(), rel=1e-4)
+    assert row.difference == pytest.approx((percent(files, "late") - np.mean(singles, axis=0)).mean(), rel=1e-4)
 
 
-def test_mcnemar_joins_two_models_on_the_same_fold(found: dict[str, Any], files: pd.DataFrame) -> None:
-    assert len(found["single_models"]) == 2 * len(PAIRS) * SEEDS
-    for row in found["single_models"]:
-        own = files[
-            (files["pair"] == "+".join(row["pair"])) & (files["seed"] == row["seed"]) & (files["split"] == "test")
-        ]
-        first, second = (own[own["method"] == row[name]].set_index("image_id") for name in ("method", "baseline"))
+def test_mcnemar_joins_two_models_on_the_same_fold(found: Report, files: pd.DataFrame) -> None:
+    assert len(found.single_models) == 2 * len(PAIRS) * SEEDS
+    for row in found.single_models:
+        own = files[(files["pair"] == "+".join(row.pair)) & (files["seed"] == row.seed) & (files["split"] == "test")]
+        first, second = (own[own["method"] == name].set_index("image_id") for name in (row.method, row.baseline))
         both = first.merge(second, on="image_id", suffixes=("_1", "_2"), validate="1:1")
-        assert len(both) == len(test_part(row["seed"]))
+        assert len(both) == len(test_part(row.seed))
         right, other = both["right_1"].astype(bool), both["right_2"].astype(bool)
-        assert (row["only_method"], row["only_baseline"]) == ((right & ~other).sum(), (~right & other).sum())
-        assert row["p_value"] == pytest.approx(mcnemar_test(right, other).p_value, rel=1e-4)
+        assert (row.only_method, row.only_baseline) == ((right & ~other).sum(), (~right & other).sum())
+        assert row.p_value == pytest.approx(mcnemar_test(right, other).p_value, rel=1e-4)
 
 
-def test_the_top_of_a_table_rests_on_corrected_tests(found: dict[str, Any], files: pd.DataFrame) -> None:
+def test_the_top_of_a_table_rests_on_corrected_tests(found: Report, files: pd.DataFrame) -> None:
     """All pairs of methods by the corrected test under Holm: who is told apart from the highest?"""
-    methods = found["standings"]["methods"]["compared"]
+    methods = found.standings["methods"].compared
     values = {method: percent(files, method) for method in methods}
     pairs = [(a, b) for place, a in enumerate(methods) for b in methods[place + 1 :]]
     adjusted = multipletests([corrected(values[a] - values[b])[0] for a, b in pairs], method="holm")[1]
@@ -312,22 +310,22 @@ def test_the_top_of_a_table_rests_on_corrected_tests(found: dict[str, Any], file
     apart = {
         ({*pair} - {highest}).pop() for pair, p in zip(pairs, adjusted, strict=True) if p <= 0.04 and highest in pair
     }
-    (group,) = found["standings"]["methods"]["groups"]
-    assert set(group["top"]) == set(methods) - apart
+    (group,) = found.standings["methods"].groups
+    assert set(group.top) == set(methods) - apart
 
 
-def test_no_seeds_are_advised_where_they_would_test_on_the_same_images_again(found: dict[str, Any]) -> None:
-    rows = [row for row in found["comparisons"] if row["verdict"] == "open"]
+def test_no_seeds_are_advised_where_they_would_test_on_the_same_images_again(found: Report) -> None:
+    rows = [row for row in found.comparisons if row.verdict == "open"]
     assert rows
-    assert all(row["advice"] is None for row in rows)
+    assert all(row.advice is None for row in rows)
 
 
-def test_figures_are_those_of_folds(ledger: Ledger, found: dict[str, Any], files: pd.DataFrame) -> None:
+def test_figures_are_those_of_folds(ledger: Ledger, found: Report, files: pd.DataFrame) -> None:
     source = Source(ledger, found)
     left_out = {name: str(chart) for name, chart in all_charts(source).items() if isinstance(chart, LackingError)}
     assert not left_out
     for gain, method in zip(gains(source), METHODS, strict=False):
-        stated = found["selection_optimism"][method]["sd"]
+        stated = found.selection_optimism[method].sd
         assert gain.spreads["best_test_epoch"] == pytest.approx(stated, rel=1e-4), gain.title
     assert all(line.over_images == () for block in family_blocks(source) for line in block.lines)
     assert "Nadeau and Bengio" in forest_chart(source).caption
@@ -335,9 +333,7 @@ def test_figures_are_those_of_folds(ledger: Ledger, found: dict[str, Any], files
     assert 100 - overlap.shares[3] == pytest.approx(rows_of(4, ledger)[0]["oracle"])
 
 
-def test_a_class_that_a_fold_lacks_counts_on_the_others(
-    ledger: Ledger, found: dict[str, Any], files: pd.DataFrame
-) -> None:
+def test_a_class_that_a_fold_lacks_counts_on_the_others(ledger: Ledger, found: Report, files: pd.DataFrame) -> None:
     late = next(recall for recall in recalls(Source(ledger, found)) if recall.title == "Late")
     test = files[(files["method"] == "late") & (files["split"] == "test")]
     by_run = test.groupby(["seed", "pair", "label"])["right"].mean().reset_index()

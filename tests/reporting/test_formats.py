@@ -22,6 +22,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from benchmark.analysis.report import Report
 from benchmark.ledger import load_ledger
 from benchmark.reporting.formats import escape_latex, render
 from benchmark.reporting.pages import significance_page
@@ -401,9 +402,9 @@ def test_a_long_table_goes_on_on_the_next_page(tables: dict[int, Table], tmp_pat
 
 
 def test_the_page_of_verdicts_shows_titles_as_they_are() -> None:
-    found = json.loads((GOLDEN.parent / "small" / "significance.json").read_text())
-    title = found["titles"]["own"]
-    page = significance_page({**found, "answer": f"{title} is better.", "best": "own"})
+    found = Report.model_validate_json((GOLDEN.parent / "small" / "significance.json").read_text())
+    title = found.titles["own"]
+    page = significance_page(found.model_copy(update={"answer": f"{title} is better.", "best": "own"}))
     shown = re.sub(r"\\([^\w\s]|_)", r"\1", page)
     assert shown.startswith(f"{title} is better.")
     assert f"Highest mean accuracy over pairs and seeds: {title}, " in shown

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from benchmark.analysis.report import Report, Top
 from benchmark.ledger import Ledger, load_ledger
 from benchmark.reporting.formats import render
 from benchmark.reporting.report import current_verdicts, make_table, refresh_verdicts, write_tables
@@ -27,7 +28,7 @@ RULE = Rule(
     images=3068,
     dataset="raf-db",
 )
-Judged = tuple[Ledger, dict[str, Any], Path]
+Judged = tuple[Ledger, Report, Path]
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,12 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
     found = current_verdicts(ledger, folder / "reports")
     assert found is not None
     return ledger, found, folder / "reports"
+
+
+def with_top(found: Report, family: str, name: str) -> Report:
+    """Return a report in which one arm of a family stands alone at its top."""
+    alone = found.standings[family].model_copy(update={"groups": [Top(pair=None, top=[name])]})
+    return found.model_copy(update={"standings": {**found.standings, family: alone}})
 
 
 def accuracy_cells(table: Table) -> dict[tuple[Any, ...], Cell]:
@@ -109,15 +116,14 @@ def test_the_title_of_the_top_is_that_of_the_mean_over_pairs(judged: Judged) -> 
     assert "Own" in note
     assert "Attention-Fusion" in note
     assert "Leaky" not in note
-    alone = {**found["standings"]["methods"], "groups": [{"pair": None, "top": ["own"]}]}
-    other = {**found, "standings": {**found["standings"], "methods": alone}}
+    other = with_top(found, "methods", "own")
     assert "Own is significantly above every other method" in make_table(2, ledger, other).verdict
 
 
 def test_printed_numbers_carry_the_verdict_of_the_report(judged: Judged) -> None:
     ledger, found, _ = judged
-    printed = [row for row in found["printed"] if row["table"] == 2]
-    verdicts = {(row["method"], frozenset(row["backbones"])): row["verdict"] for row in printed}
+    printed = [row for row in found.printed if row.table == 2]
+    verdicts = {(row.method, frozenset(row.backbones)): row.verdict for row in printed}
     table = make_table(2, ledger, found)
     place = {column.key: index for index, column in enumerate(table.columns)}
     shown = 0
@@ -150,14 +156,13 @@ def test_written_tables_use_the_verdicts_that_are_there(judged: Judged) -> None:
 
 def test_backbones_are_judged_among_themselves(judged: Judged) -> None:
     ledger, found, _ = judged
-    top = {**found["standings"]["backbones"], "groups": [{"pair": None, "top": ["vgg11"]}]}
-    table = make_table(1, ledger, {**found, "standings": {**found["standings"], "backbones": top}})
+    table = make_table(1, ledger, with_top(found, "backbones", "vgg11"))
     cells = accuracy_cells(table)
     assert {name[0]: cell.values[2] for name, cell in cells.items()} == {
         "vgg11": "best", "resnet18": "below", "resnet34": "below",
     }  # fmt: skip
     assert [name[0] for name, cell in cells.items() if cell.is_best] == ["vgg11"]
-    verdicts = {row["backbones"][0]: row["verdict"] for row in found["printed"] if row["table"] == 1}
+    verdicts = {row.backbones[0]: row.verdict for row in found.printed if row.table == 1}
     place = [column.key for column in table.columns].index("verdict")
     assert {row[0].values[0]: row[place].text for row in table.rows} == {
         name: verdicts[name] for name in ("vgg11", "resnet18", "resnet34")

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from benchmark import cli
+from benchmark.analysis.report import PrintedNumber, Report
 from benchmark.ledger import Ledger, load_ledger
 from benchmark.reporting.report import refresh_verdicts, write_report
 from benchmark.reporting.significance import make_significance, write_significance
@@ -23,42 +24,42 @@ def drawn(folder: Path, rule: Rule) -> Ledger:
     return load_ledger(write_packed(folder / "drawn", rule))
 
 
-def verdicts(found: dict[str, Any], family: str = "primary") -> dict[str, str]:
-    return {row["baseline"]: row["verdict"] for row in found["comparisons"] if row["family"] == family}
+def verdicts(found: Report, family: str = "primary") -> dict[str, str]:
+    return {row.baseline: row.verdict for row in found.comparisons if row.family == family}
 
 
 @pytest.fixture(scope="module")
-def no_effect(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def no_effect(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return make_significance(drawn(tmp_path_factory.mktemp("none"), Rule()))
 
 
 @pytest.fixture(scope="module")
-def gain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def gain(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """One point for attention fusion, six for a method that reads its batch; two readings, one of them that method."""
     leak = "attention-fusion:axis=batch"
     rule = Rule(gains={"attention-fusion": 1.0, leak: 6.0}, images=2000, leaks=(leak,), methods=(*FIVE, leak, "own"))
     return make_significance(drawn(tmp_path_factory.mktemp("gain"), rule))
 
 
-def test_no_effect_is_open_and_a_gain_of_four_points_is_excluded(no_effect: dict[str, Any]) -> None:
+def test_no_effect_is_open_and_a_gain_of_four_points_is_excluded(no_effect: Report) -> None:
     assert set(verdicts(no_effect)) == set(BASELINES)
     assert set(verdicts(no_effect).values()) == {"open"}
-    rows = [row for row in no_effect["comparisons"] if row["family"] == "primary"]
-    assert all(-2 < row["loss_excluded_below"] < 0 < row["gain_excluded_above"] < 2 for row in rows)
+    rows = [row for row in no_effect.comparisons if row.family == "primary"]
+    assert all(-2 < row.loss_excluded_below < 0 < row.gain_excluded_above < 2 for row in rows)
     assert (
         "claim that attention fusion is about 4 points above late, early and joint fusion is excluded"
-        in no_effect["answer"]
+        in no_effect.answer
     )
-    assert set(no_effect["answer"].split()) & {"better", "worse"} == set()
-    assert all(row["verdict"] == "excluded" for row in no_effect["claims"] if row["id"] == "four-points-above")
+    assert set(no_effect.answer.split()) & {"better", "worse"} == set()
+    assert all(row.verdict == "excluded" for row in no_effect.claims if row.id == "four-points-above")
 
 
-def test_a_gain_of_a_point_is_better(gain: dict[str, Any]) -> None:
+def test_a_gain_of_a_point_is_better(gain: Report) -> None:
     assert set(verdicts(gain).values()) == {"better"}
-    for row in (row for row in gain["comparisons"] if row["family"] == "primary"):
-        assert 0 < row["images_interval"][0] < 1 < row["images_interval"][1]
-    assert "attention-fusion" in gain["answer"].lower()
-    assert "is better than" in gain["answer"]
+    for row in (row for row in gain.comparisons if row.family == "primary"):
+        assert 0 < row.images_interval[0] < 1 < row.images_interval[1]
+    assert "attention-fusion" in gain.answer.lower()
+    assert "is better than" in gain.answer
 
 
 def test_a_gain_of_a_fifth_of_a_point_is_practically_equal(tmp_path: Path) -> None:
@@ -69,40 +70,40 @@ def test_a_gain_of_a_fifth_of_a_point_is_practically_equal(tmp_path: Path) -> No
 def test_a_loss_is_worse(tmp_path: Path) -> None:
     found = make_significance(drawn(tmp_path, Rule(gains={"attention-fusion": -2.0})))
     assert set(verdicts(found).values()) == {"worse"}
-    assert {row["verdict"] for row in found["claims"] if row["id"] == "four-points-above"} == {"excluded"}
+    assert {row.verdict for row in found.claims if row.id == "four-points-above"} == {"excluded"}
 
 
-def test_a_leak_is_compared_and_flagged_and_never_best(gain: dict[str, Any]) -> None:
+def test_a_leak_is_compared_and_flagged_and_never_best(gain: Report) -> None:
     leak = "attention-fusion:axis=batch"
-    row = next(row for row in gain["comparisons"] if row["family"] == "readings")
-    assert (row["method"], row["verdict"], row["batch_dependent"]) == (
+    row = next(row for row in gain.comparisons if row.family == "readings")
+    assert (row.method, row.verdict, row.batch_dependent) == (
         leak,
         "better in this order of the test images",
         True,
     )
-    assert row["difference"] > 3
-    assert gain["best"] == "attention-fusion"
-    assert gain["batch_dependent"] == [leak]
+    assert row.difference > 3
+    assert gain.best == "attention-fusion"
+    assert gain.batch_dependent == [leak]
 
 
 def test_a_leak_in_the_primary_method_is_said_in_the_answer(tmp_path: Path) -> None:
     rule = Rule(gains={"attention-fusion": 4.0}, leaks=("attention-fusion",), methods=("late", "attention-fusion"))
     found = make_significance(drawn(tmp_path, rule))
     assert verdicts(found) == {"late": "better in this order of the test images"}
-    assert "but its predictions depend on the batch" in found["answer"]
-    assert found["best"] == "late"
+    assert "but its predictions depend on the batch" in found.answer
+    assert found.best == "late"
 
 
-def test_fusion_is_compared_with_the_best_single_network(gain: dict[str, Any]) -> None:
-    rows = {row["method"]: row for row in gain["comparisons"] if row["family"] == "best-single"}
+def test_fusion_is_compared_with_the_best_single_network(gain: Report) -> None:
+    rows = {row.method: row for row in gain.comparisons if row.family == "best-single"}
     assert set(rows) == {*FIVE, "own"}
-    assert all(row["verdict"] == "better" for row in rows.values())
-    assert all(row["family_size"] == 6 for row in rows.values())
-    claim = next(row for row in gain["claims"] if row["id"] == "fusion-beats-single-networks")
-    assert claim["verdict"] == "shown"
+    assert all(row.verdict == "better" for row in rows.values())
+    assert all(row.family_size == 6 for row in rows.values())
+    claim = next(row for row in gain.claims if row.id == "fusion-beats-single-networks")
+    assert claim.verdict == "shown"
 
 
-def test_further_methods_are_compared_with_the_simple_ones(gain: dict[str, Any]) -> None:
+def test_further_methods_are_compared_with_the_simple_ones(gain: Report) -> None:
     assert list(verdicts(gain, "further")) == ["late", "early", "joint"]
 
 
@@ -119,39 +120,39 @@ def test_numbers_are_the_independent_ones(tmp_path: Path) -> None:
         cells = [[accuracy["attention-fusion", g, s] - accuracy[baseline, g, s] for g in pairs] for s in range(7)]
         return np.mean(cells, axis=1)
 
-    rows = {(r["baseline"], r["pair"] and tuple(r["pair"])): r for r in found["comparisons"] if r["method"] == FIVE[3]}
+    rows = {(r.baseline, r.pair and tuple(r.pair)): r for r in found.comparisons if r.method == FIVE[3]}
     p_values = []
     for name in BASELINES:
         values, row = difference(name, rule.pairs), rows[name, None]
         p_values.append(stats.ttest_1samp(values, 0).pvalue)
-        assert row["difference"] == pytest.approx(values.mean(), rel=1e-5)
-        assert row["sd"] == pytest.approx(values.std(ddof=1), rel=1e-5)
-        assert row["p_adjusted"] == pytest.approx(min(1, 4 * p_values[-1]), rel=1e-4, abs=1e-9)
+        assert row.difference == pytest.approx(values.mean(), rel=1e-5)
+        assert row.sd == pytest.approx(values.std(ddof=1), rel=1e-5)
+        assert row.p_adjusted == pytest.approx(min(1, 4 * p_values[-1]), rel=1e-4, abs=1e-9)
         interval = stats.ttest_1samp(values, 0).confidence_interval(1 - 0.04 / 4)
-        assert row["seeds_interval"] == pytest.approx(interval, rel=1e-4)
-        assert row["chance_above"] == pytest.approx(
+        assert row.seeds_interval == pytest.approx(interval, rel=1e-4)
+        assert row.chance_above == pytest.approx(
             stats.t.cdf(values.mean() / values.std(ddof=1) / np.sqrt(8 / 7), 6), rel=1e-4
         )
-    assert rows["joint", ("resnet18", "vgg13")]["difference"] == pytest.approx(
+    assert rows["joint", ("resnet18", "vgg13")].difference == pytest.approx(
         difference("joint", [("resnet18", "vgg13")]).mean(), rel=1e-5
     )
-    assert sum(row["family"] == "per-pair" for row in found["comparisons"]) == 4 * 3
+    assert sum(row.family == "per-pair" for row in found.comparisons) == 4 * 3
 
 
 def test_one_seed_decides_nothing(tmp_path: Path) -> None:
     ledger = drawn(tmp_path, Rule(seeds=1, images=200))
     found = make_significance(ledger)
-    assert {row["verdict"] for row in found["comparisons"]} == {"not yet"}
-    assert {row["verdict"] for row in found["claims"]} == {"possible"}
-    assert "one seed shows no spread" in found["answer"]
-    assert all(row["sd"] is None and row["p_adjusted"] is None for row in found["comparisons"])
+    assert {row.verdict for row in found.comparisons} == {"not yet"}
+    assert {row.verdict for row in found.claims} == {"possible"}
+    assert "one seed shows no spread" in found.answer
+    assert all(row.sd is None and row.p_adjusted is None for row in found.comparisons)
     write_report(ledger, tmp_path)
 
 
 def test_without_attention_fusion_the_answer_says_so(tmp_path: Path) -> None:
     found = make_significance(drawn(tmp_path, Rule(methods=("late", "own"), seeds=3, images=200)))
-    assert "attention-fusion was not run, so the question is open" in found["answer"]
-    assert "Own " in found["answer"]
+    assert "attention-fusion was not run, so the question is open" in found.answer
+    assert "Own " in found.answer
     assert not verdicts(found)
     assert verdicts(found, "further").keys() == {"late"}
 
@@ -159,8 +160,8 @@ def test_without_attention_fusion_the_answer_says_so(tmp_path: Path) -> None:
 def test_one_network_alone_is_compared_with_nothing(tmp_path: Path) -> None:
     ledger = drawn(tmp_path, Rule(backbones=("resnet18",), seeds=2, images=100))
     found = make_significance(ledger)
-    assert found["comparisons"] == []
-    assert "attention-fusion was not run" in found["answer"]
+    assert found.comparisons == []
+    assert "attention-fusion was not run" in found.answer
     write_report(ledger, tmp_path)
 
 
@@ -175,16 +176,16 @@ def test_choices_that_change_the_verdict_are_named(tmp_path: Path) -> None:
         for record, table in draw_runs(rule)
     ]  # fmt: skip
     found = make_significance(load_ledger(write_packed(tmp_path / "drawn", rule, runs)))
-    changed = {row["choice"]: row["changed"] for row in found["protocol_choices"]}
+    changed = {row.choice: row.changed for row in found.protocol_choices}
     assert changed.pop("best epoch on test") == ["late"]
     assert not any(changed.values())
     assert len([choice for choice in changed if choice.startswith("without")]) == 6
     assert {"last epoch", "balanced accuracy", "macro F1"} < set(changed)
 
 
-def raf_db(folder: Path, rule: Rule) -> dict[tuple[Any, ...], dict[str, Any]]:
+def raf_db(folder: Path, rule: Rule) -> dict[tuple[Any, ...], PrintedNumber]:
     found = make_significance(drawn(folder, replace(rule, dataset="raf-db")))
-    return {(row["method"], *sorted(row["backbones"] or ())): row for row in found["printed"]}
+    return {(row.method, *sorted(row.backbones or ())): row for row in found.printed}
 
 
 def test_printed_numbers_on_the_papers_data(tmp_path: Path) -> None:
@@ -192,15 +193,15 @@ def test_printed_numbers_on_the_papers_data(tmp_path: Path) -> None:
     printed = raf_db(tmp_path, replace(rule, accuracy=86.35, gains={"attention-fusion": 1.0}))
     assert len(printed) == 17
     late = printed["late", "resnet18", "resnet34"]
-    assert late["verdict"] == "compatible"
-    assert late["prediction_interval"][1] - late["prediction_interval"][0] > 4 * 0.5
+    assert late.verdict == "compatible"
+    assert late.prediction_interval[1] - late.prediction_interval[0] > 4 * 0.5
     row = printed["attention-fusion", "resnet18", "resnet34"]
-    assert row["verdict"] == "not compatible"
-    assert row["attainable"] == "no"
-    assert [other["selection"] for other in row["otherwise"]] == ["last_epoch", "best_test_epoch"]
-    assert printed["joint", "resnet18", "resnet34"]["verdict"] == "too few seeds"
-    assert {row["printed"] for row in printed.values() if row["attainable"] == "no"} == {"86.35", "90.95", "90.92"}
-    assert row["wilson"] == pytest.approx([89.88, 91.91], abs=0.01)
+    assert row.verdict == "not compatible"
+    assert row.attainable == "no"
+    assert [other.selection for other in row.otherwise] == ["last_epoch", "best_test_epoch"]
+    assert printed["joint", "resnet18", "resnet34"].verdict == "too few seeds"
+    assert {row.printed for row in printed.values() if row.attainable == "no"} == {"86.35", "90.95", "90.92"}
+    assert row.wilson == pytest.approx([89.88, 91.91], abs=0.01)
 
 
 def test_a_reading_or_a_selection_rule_can_close_the_gap(tmp_path: Path) -> None:
@@ -216,24 +217,22 @@ def test_a_reading_or_a_selection_rule_can_close_the_gap(tmp_path: Path) -> None
     )
     row = raf_db(tmp_path, rule)["attention-fusion", "resnet18", "resnet34"]
     closing = {
-        (other["method"], other["selection"])
-        for other in row["otherwise"]
-        if other["verdict"] in ("reproduced", "compatible")
+        (other.method, other.selection) for other in row.otherwise if other.verdict in ("reproduced", "compatible")
     }
-    assert row["verdict"] == "not compatible"
+    assert row.verdict == "not compatible"
     assert (leak, "validation_selected") in closing
     assert not [method for method, _ in closing if method == "attention-fusion"]
 
 
-def test_one_seed_and_other_data_reproduce_nothing(tmp_path: Path, no_effect: dict[str, Any]) -> None:
+def test_one_seed_and_other_data_reproduce_nothing(tmp_path: Path, no_effect: Report) -> None:
     rule = Rule(backbones=("resnet18", "resnet34"), methods=("late",), seeds=1, images=3068, accuracy=86.35)
-    assert {row["verdict"] for row in raf_db(tmp_path, rule).values()} == {"too few seeds"}
-    assert {row["verdict"] for row in no_effect["printed"]} == {"other data"}
+    assert {row.verdict for row in raf_db(tmp_path, rule).values()} == {"too few seeds"}
+    assert {row.verdict for row in no_effect.printed} == {"other data"}
 
 
 def test_raf_db_with_other_test_images_is_other_data(tmp_path: Path) -> None:
     rule = Rule(backbones=("resnet18", "resnet34"), methods=("late",), seeds=5, images=500)
-    assert {row["verdict"] for row in raf_db(tmp_path, rule).values()} == {"other data"}
+    assert {row.verdict for row in raf_db(tmp_path, rule).values()} == {"other data"}
 
 
 KEYS = {
@@ -296,8 +295,8 @@ def test_the_margin_is_planned(tmp_path: Path) -> None:
     rule = Rule(gains={"attention-fusion": 1.2}, methods=("late", "attention-fusion"), margin=3.0)
     wide = make_significance(drawn(tmp_path, rule))
     assert verdicts(wide) == {"late": "better, by less than the margin"}
-    assert "is better than Late (+" in wide["answer"]
-    assert "by less than 3 points" in wide["answer"]
+    assert "is better than Late (+" in wide.answer
+    assert "by less than 3 points" in wide.answer
 
 
 def test_verdicts_are_made_once_for_a_ledger_and_removed_where_it_allows_none(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ import numpy as np
 from benchmark.analysis.comparisons import compare_seeds
 from benchmark.analysis.facts import SELECTION, in_order, may_be_read
 from benchmark.analysis.paper import read_paper
+from benchmark.analysis.report import Interval, Maybe, Number, Part, Report
 from benchmark.ledger import Ledger, Record
 from benchmark.reporting.readings import ORDERS
-from benchmark.reporting.wording import Values, group_of, title_of
+from benchmark.reporting.wording import group_of, title_of
 from benchmark.statistics.comparison import Protocol
 
 Group = tuple[str, ...]
@@ -36,39 +37,64 @@ class Contrast:
     differences: list[float]
 
 
-def protocol_of(found: Values) -> Protocol:
+class Answer(Part):
+    """What the seeds say of a contrast: `first` minus `second`, in percentage points."""
+
+    about: str
+    method: str
+    first: str
+    second: str
+    n_seeds: int
+    difference: Number
+    sd: Maybe
+    seeds_interval: Interval
+    p_adjusted: Maybe
+    family_size: int
+    verdict: str
+
+
+class Orders(Part):
+    """What a reading scores by evaluation order, in percent, and on how many of 100 images its class changes."""
+
+    method: str
+    accuracy: dict[str, Number]
+    changed: Number
+    depends: bool
+    batch_sizes: list[int]
+
+
+def protocol_of(found: Report) -> Protocol:
     """Return the protocol of verdicts that are written."""
-    kept = found["protocol"]
-    looks = tuple(found["looks"]["planned"])
-    return Protocol(kept["alpha"], kept["margin"], looks, kept.get("test_share", 0.0))
+    kept = found.protocol
+    return Protocol(kept.alpha, kept.margin, tuple(found.looks.planned), kept.test_share or 0.0)
 
 
-def answered(contrasts: Sequence[Contrast], protocol: Protocol) -> list[dict[str, Any]]:
+def answered(contrasts: Sequence[Contrast], protocol: Protocol) -> list[Answer]:
     """Test contrasts under one correction; those of other seeds than the first's are a list of their own."""
     by_seeds: dict[int, list[Contrast]] = {}
     for contrast in contrasts:
         by_seeds.setdefault(len(contrast.differences), []).append(contrast)
-    rows: dict[int, dict[str, Any]] = {}
+    rows: dict[int, Answer] = {}
     for members in by_seeds.values():
         tests = compare_seeds(np.array([member.differences for member in members]), protocol)
         for member, test in zip(members, tests, strict=True):
-            rows[id(member)] = {
-                "about": member.about,
-                "method": member.method,
-                "first": member.first,
-                "second": member.second,
-                "n_seeds": test.n_seeds,
-                "difference": test.mean,
-                "sd": test.sd,
-                "seeds_interval": test.seeds_interval,
-                "p_adjusted": test.p_adjusted,
-                "family_size": len(members),
-                "verdict": test.verdict,
-            }
+            rows[id(member)] = Answer(
+                about=member.about,
+                method=member.method,
+                first=member.first,
+                second=member.second,
+                n_seeds=test.n_seeds,
+                difference=test.mean,
+                sd=test.sd,
+                seeds_interval=test.seeds_interval,
+                p_adjusted=test.p_adjusted,
+                family_size=len(members),
+                verdict=test.verdict,
+            )
     return [rows[id(contrast)] for contrast in contrasts]
 
 
-def evaluation_orders(ledger: Ledger) -> list[dict[str, Any]]:
+def evaluation_orders(ledger: Ledger) -> list[Orders]:
     """Return what the audit found of every reading of the attention: mean accuracy in percent by order, and whether it
     depends on the batch; a mean over the main comparison's pairs and seeds."""
     rows = []
@@ -77,9 +103,7 @@ def evaluation_orders(ledger: Ledger) -> list[dict[str, Any]]:
         changed = 100 * float(np.mean([max(finding["changed"].values()) for finding in findings]))
         depends = any(finding["verdict"].startswith("depends") for finding in findings)
         size = {finding["batch_size"] for finding in findings}
-        rows.append(
-            {"method": method, "accuracy": means, "changed": changed, "depends": depends, "batch_sizes": sorted(size)}
-        )
+        rows.append(Orders(method=method, accuracy=means, changed=changed, depends=depends, batch_sizes=sorted(size)))
     return rows
 
 
@@ -96,7 +120,7 @@ def order_contrasts(ledger: Ledger) -> list[Contrast]:
     return contrasts
 
 
-def reading_contrasts(ledger: Ledger, found: Values) -> list[Contrast]:
+def reading_contrasts(ledger: Ledger, found: Report) -> list[Contrast]:
     """Return each reading that depends on the batch against its method's default one: in file order, and shuffled."""
     audited = _audited(ledger)
     contrasts = []
@@ -110,24 +134,23 @@ def reading_contrasts(ledger: Ledger, found: Values) -> list[Contrast]:
     return contrasts
 
 
-def control_contrasts(ledger: Ledger, found: Values) -> list[Contrast]:
+def control_contrasts(ledger: Ledger, found: Report) -> list[Contrast]:
     """Return fusion against its control arms: a shuffled partner, the same network twice, one larger network."""
     runs: dict[tuple[str | None, Group], list[Record]] = {}
     for record in ledger.records:
         runs.setdefault((record.method, tuple(record.backbones)), []).append(record)
-    groups = [tuple(group) for group in found["pairs"]]
-    methods = [method for method in found["methods"] if method not in found["batch_dependent"]]
+    methods = [method for method in found.methods if method not in found.batch_dependent]
     return [
-        *_shuffled_partners(runs, groups, methods, found),
-        *_twins(runs, groups, methods, found),
-        *_larger_networks(ledger, runs, groups, methods, found),
+        *_shuffled_partners(runs, found.pairs, methods, found),
+        *_twins(runs, found.pairs, methods, found),
+        *_larger_networks(ledger, runs, found.pairs, methods, found),
     ]
 
 
 Runs = dict[tuple[str | None, Group], list[Record]]
 
 
-def _shuffled_partners(runs: Runs, groups: list[Group], methods: list[str], found: Values) -> list[Contrast]:
+def _shuffled_partners(runs: Runs, groups: list[Group], methods: list[str], found: Report) -> list[Contrast]:
     contrasts = []
     for method in methods:
         own = [group for group in groups if (method, group) in runs and (method + SHUFFLED, group) in runs]
@@ -139,7 +162,7 @@ def _shuffled_partners(runs: Runs, groups: list[Group], methods: list[str], foun
     return contrasts
 
 
-def _twins(runs: Runs, groups: list[Group], methods: list[str], found: Values) -> list[Contrast]:
+def _twins(runs: Runs, groups: list[Group], methods: list[str], found: Report) -> list[Contrast]:
     contrasts = []
     for twin in _twin_groups(runs, groups):
         name = twin[0].partition("#")[0]
@@ -155,7 +178,7 @@ def _twins(runs: Runs, groups: list[Group], methods: list[str], found: Values) -
 
 
 def _larger_networks(
-    ledger: Ledger, runs: Runs, groups: list[Group], methods: list[str], found: Values
+    ledger: Ledger, runs: Runs, groups: list[Group], methods: list[str], found: Report
 ) -> list[Contrast]:
     fused = {name for method, group in runs if method for name in group}
     listed = {*ledger.experiment["main"]["backbones"], *fused}

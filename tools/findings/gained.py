@@ -14,11 +14,11 @@ from benchmark.reporting.figures.saving import save_summaries
 from benchmark.reporting.figures.style import INK, MUTED, Chart, drawn, wrapped
 from benchmark.reporting.figures.titles import summary_file
 from benchmark.reporting.readings import ORDERS
-from benchmark.reporting.wording import Values
+from tools.findings.contrasts import Answer
 
 NAME = "evaluation-order"
 MARKS = {order: look for order, look in zip(ORDERS, LOOKS, strict=True) if order != "shuffled"}
-Gains = dict[tuple[str, str], dict[str, Values]]  # (reading, experiment) -> order -> that order minus shuffled
+Gains = dict[tuple[str, str], dict[str, Answer]]  # (reading, experiment) -> order -> that order minus shuffled
 
 
 def write_gained(gains: Gains, claimed: float, folder: Path) -> list[Path]:
@@ -46,15 +46,15 @@ def write_gained(gains: Gains, claimed: float, folder: Path) -> list[Path]:
     return [summary_file(folder, NAME, dark) for dark in (False, True)]
 
 
-def _draw(axes: Axes, lines: Sequence[dict[str, Values]], claimed: float) -> None:
+def _draw(axes: Axes, lines: Sequence[dict[str, Answer]], claimed: float) -> None:
     """Draw a line of markers for each experiment, the first at the top; nothing where it has no such reading."""
     axes.axvline(0, color=INK, linewidth=0.8)
     label = f"the paper's gain, about {claimed:g} points"
     axes.axvline(claimed, color=MUTED, linewidth=0.9, linestyle="--", label=label)
     for place, (order, (colour, marker)) in enumerate(MARKS.items()):
         there = [(height, line[order]) for height, line in enumerate(lines) if order in line]
-        middles = np.array([row["difference"] for _, row in there])
-        ends = np.array([row["seeds_interval"] for _, row in there], dtype=float).reshape(-1, 2)
+        middles = np.array([row.difference for _, row in there])
+        ends = np.array([row.seeds_interval for _, row in there], dtype=float).reshape(-1, 2)
         axes.errorbar(
             middles,
             [height + 0.22 * (place - 1) for height, _ in there],

@@ -6,21 +6,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from typing import TypeVar
 
 from benchmark.analysis.facts import SELECTION, in_order
 from benchmark.analysis.paper import read_paper
 from benchmark.analysis.questions import PRIMARY
+from benchmark.analysis.report import Compared, Report
 from benchmark.config import base_name
 from benchmark.ledger import Ledger, experiment_folder, load_ledger, write_text
 from benchmark.reporting.formats import to_markdown
 from benchmark.reporting.readings import ORDERS
 from benchmark.reporting.report import make_table
 from benchmark.reporting.tables import Table, text_table
-from benchmark.reporting.wording import Values, points, signed_interval, title_of
+from benchmark.reporting.wording import points, signed_interval, title_of
+from tools.findings.contrasts import Answer, Orders
 from tools.findings.gained import Gains, write_gained
-from tools.findings.values import claim_evidence, findings_of
+from tools.findings.values import Findings, claim_evidence, findings_of
 from tools.findings.write import documents_environment, file_order, written_verdicts
 
+Row = TypeVar("Row", Answer, Orders)
 PAGE = Path("docs/references.md")
 
 
@@ -36,7 +40,7 @@ def write_references(results_dir: Path, reports_dir: Path, root: Path) -> list[P
     ledgers = [load_ledger(experiment_folder(results_dir, name)) for name in names]
     found = [written_verdicts(ledger, reports_dir) for ledger in ledgers]
     values = [findings_of(ledger, one) for ledger, one in zip(ledgers, found, strict=True)]
-    claimed = next(claim["size"] for claim in found[0]["claims"] if claim["size"])
+    claimed = next(claim.size for claim in found[0].claims if claim.size)
     figure = write_gained(_gains(found, values), claimed, reports_dir / "reference")
     text = (
         documents_environment()
@@ -56,38 +60,38 @@ def write_references(results_dir: Path, reports_dir: Path, root: Path) -> list[P
     return [root / PAGE, *figure]
 
 
-def _gains(found: Sequence[Values], values: Sequence[Values]) -> Gains:
+def _gains(found: Sequence[Report], values: Sequence[Findings]) -> Gains:
     """Return what each order gains over the shuffled one, by reading and experiment."""
     gains: Gains = {}
     for one, told in zip(found, values, strict=True):
-        for row in _by_reading(told["order_contrasts"]):
-            gains.setdefault((title_of(one, row["method"]), _name(one)), {})[row["about"]] = row
+        for row in _by_reading(told.order_contrasts):
+            gains.setdefault((title_of(one, row.method), _name(one)), {})[row.about] = row
     return gains
 
 
-def _compared(ledgers: Sequence[Ledger], found: Sequence[Values]) -> Table:
+def _compared(ledgers: Sequence[Ledger], found: Sequence[Report]) -> Table:
     """Return a line for each ledger: how good its networks are, and the differences of the first question."""
-    asked = found[0]["questions"][0]
+    asked = found[0].questions[0]
     header = ["Experiment", "Data", "Networks alone (%)", "Test images", "Seeds"]
-    header += [f"Minus {title_of(found[0], name)}" for name in asked["against"]]
+    header += [f"Minus {title_of(found[0], name)}" for name in asked.against]
     body = []
     for ledger, one in zip(ledgers, found, strict=True):
-        rows = {row["baseline"]: row for row in one["comparisons"] if row["family"] == PRIMARY}
+        rows = {row.baseline: row for row in one.rows(PRIMARY)}
         body.append(
             [
                 _name(one),
-                one["dataset_title"],
+                one.dataset_title,
                 _alone(ledger, one),
-                str(one["n_images"]),
-                str(one["n_seeds"]),
-                *(_difference(rows.get(name)) for name in asked["against"]),
+                str(one.n_images),
+                str(one.n_seeds),
+                *(_difference(rows.get(name)) for name in asked.against),
             ]
         )
-    title = f"{title_of(found[0], asked['method'])} minus its baselines, in points"
+    title = f"{title_of(found[0], asked.method)} minus its baselines, in points"
     return replace(text_table(title, header, body, [], names=3), number="A")
 
 
-def _alone(ledger: Ledger, found: Values) -> str:
+def _alone(ledger: Ledger, found: Report) -> str:
     """Return the mean accuracy of each network of the main comparison, in words."""
     own: dict[str, list[float]] = {name: [] for name in ledger.experiment["main"]["backbones"]}
     for record in ledger.of_kind("backbone"):
@@ -95,22 +99,22 @@ def _alone(ledger: Ledger, found: Values) -> str:
     return ", ".join(f"{title_of(found, name)} {fmean(values):.1f}" for name, values in own.items() if values)
 
 
-def _difference(row: Values | None) -> str:
+def _difference(row: Compared | None) -> str:
     """Return a difference with the interval over seeds and images, that over seeds alone where there is no other."""
     if row is None:
         return ""
-    ends = row["seeds_interval"] if None in row["images_interval"] else row["images_interval"]
+    ends = row.seeds_interval if None in row.images_interval else row.images_interval
     words = "" if None in ends else f" {signed_interval(ends)}"
-    return f"{points(row['difference'])}{words}, {row['verdict']}"
+    return f"{points(row.difference)}{words}, {row.verdict}"
 
 
-def _against_joint(found: Sequence[Values]) -> Table:
+def _against_joint(found: Sequence[Report]) -> Table:
     """Return a line for each method that is neither asked about nor a baseline of that, against joint fusion."""
     body = [
-        [_name(one), title_of(one, row["method"]), _difference(row)]
+        [_name(one), title_of(one, row.method), _difference(row)]
         for one in found
-        for row in one["comparisons"]
-        if (row["family"], row["baseline"]) == ("further", "joint")
+        for row in one.rows("further")
+        if row.baseline == "joint"
     ]
     made = text_table(
         "Further methods minus joint fusion, in points",
@@ -122,19 +126,16 @@ def _against_joint(found: Sequence[Values]) -> Table:
     return replace(made, number="D")
 
 
-def _claims(found: Sequence[Values]) -> Table:
+def _claims(found: Sequence[Report]) -> Table:
     """Return a line for each claim of the paper, and a column for each ledger."""
-    said = [
-        {claim["statement"]: claim["verdict"] for claim in one["claims"] if claim_evidence(one, claim["id"])}
-        for one in found
-    ]
-    statements = [claim["statement"] for claim in found[0]["claims"]]
+    said = [{claim.statement: claim.verdict for claim in one.claims if claim_evidence(one, claim.id)} for one in found]
+    statements = [claim.statement for claim in found[0].claims]
     body = [[text, *(one.get(text) or "not tested" for one in said)] for text in statements]
     made = text_table("The paper's claims", ["Claim", *map(_name, found)], body, [], names=1 + len(found))
     return replace(made, number="B")
 
 
-def _orders(found: Sequence[Values], values: Sequence[Values]) -> Table:
+def _orders(found: Sequence[Report], values: Sequence[Findings]) -> Table:
     """Return a line for each ledger and reading whose predictions depend on the batch, by evaluation order."""
     header = [
         "Experiment",
@@ -145,21 +146,21 @@ def _orders(found: Sequence[Values], values: Sequence[Values]) -> Table:
     ]
     body = []
     for one, told in zip(found, values, strict=True):
-        gains = {row["method"]: row for row in told["order_contrasts"] if row["about"] == "file_order"}
-        for row in _by_reading(told["orders"]):
-            if row["depends"] and row["method"] in gains:
-                gain = gains[row["method"]]
-                accuracies = [f"{row['accuracy'][order]:.2f}" for order in ORDERS]
-                size = f"{points(gain['difference'])} {signed_interval(gain['seeds_interval'])}"
-                body.append([_name(one), title_of(one, row["method"]), *accuracies, str(gain["n_seeds"]), size])
+        gains = {row.method: row for row in told.order_contrasts if row.about == "file_order"}
+        for row in _by_reading(told.orders):
+            if row.depends and row.method in gains:
+                gain = gains[row.method]
+                accuracies = [f"{row.accuracy[order]:.2f}" for order in ORDERS]
+                size = f"{points(gain.difference)} {signed_interval(gain.seeds_interval)}"
+                body.append([_name(one), title_of(one, row.method), *accuracies, str(gain.n_seeds), size])
     made = text_table("Readings whose predictions depend on the batch", header, body, [], names=2)
     return replace(made, number="C")
 
 
-def _by_reading(rows: Sequence[Values]) -> list[Values]:
+def _by_reading(rows: Sequence[Row]) -> list[Row]:
     """Return rows in the order in which the paper names their methods."""
-    return in_order(rows, read_paper().readings, lambda row: base_name(row["method"]))
+    return in_order(rows, read_paper().readings, lambda row: base_name(row.method))
 
 
-def _name(found: Values) -> str:
-    return str(found["experiment"]).removeprefix("reference/")
+def _name(found: Report) -> str:
+    return found.experiment.removeprefix("reference/")

@@ -6,11 +6,11 @@ from typing import Any
 
 from benchmark.analysis.paper import read_paper
 from benchmark.analysis.questions import PAPER, papers_family
-from benchmark.analysis.report import rounded
-from benchmark.config import Question
+from benchmark.analysis.report import Compared, Part, Report, rounded
 from benchmark.ledger import Ledger
-from benchmark.reporting.wording import Values
 from tools.findings.contrasts import (
+    Answer,
+    Orders,
     answered,
     control_contrasts,
     evaluation_orders,
@@ -20,31 +20,37 @@ from tools.findings.contrasts import (
 )
 
 
-def findings_of(ledger: Ledger, found: Values) -> Values:
-    """Return what `findings.json` holds of a ledger.
+class Findings(Part):
+    """What the verdicts leave out: evaluation orders, readings, control arms, runs that were done again."""
 
-    Args:
-        found: what `significance.json` holds of it.
-    """
+    experiment: str
+    ledger: str
+    orders: list[Orders]
+    order_contrasts: list[Answer]
+    reading_contrasts: list[Answer]
+    control_contrasts: list[Answer]
+    repetitions: list[dict[str, Any]]
+
+
+def findings_of(ledger: Ledger, found: Report) -> Findings:
+    """Return what `findings.json` holds of a ledger."""
     protocol = protocol_of(found)
-    values: dict[str, Any] = {
-        "experiment": ledger.name,
-        "ledger": found["ledger"],
-        "orders": evaluation_orders(ledger),
-        "order_contrasts": answered(order_contrasts(ledger), protocol),
-        "reading_contrasts": answered(reading_contrasts(ledger, found), protocol),
-        "control_contrasts": answered(control_contrasts(ledger, found), protocol),
-        "repetitions": ledger.repetitions,
-    }
-    return {name: rounded(value) for name, value in values.items()}
+    return Findings(
+        experiment=ledger.name,
+        ledger=found.ledger,
+        orders=evaluation_orders(ledger),
+        order_contrasts=answered(order_contrasts(ledger), protocol),
+        reading_contrasts=answered(reading_contrasts(ledger, found), protocol),
+        control_contrasts=answered(control_contrasts(ledger, found), protocol),
+        repetitions=rounded(ledger.repetitions),
+    )
 
 
-def claim_evidence(found: Values, claim_id: str) -> list[Values]:
+def claim_evidence(found: Report, claim_id: str) -> list[Compared]:
     """Return the comparisons of `significance.json` that a claim of the paper rests on."""
     test = next(claim["test"] for claim in read_paper().claims if claim["id"] == claim_id)
-    asked = [Question(**question) for question in found["questions"]]
-    family = papers_family(asked) if test["family"] == PAPER else test["family"]
-    rows = [row for row in found["comparisons"] if (row["family"], row["method"]) == (family, test["method"])]
+    family = papers_family(found.questions) if test["family"] == PAPER else test["family"]
+    rows = found.rows(family, method=test["method"])
     if test["family"] == "best-pair":
         return rows
-    return [row for row in rows if row["baseline"] in test["baselines"]]
+    return [row for row in rows if row.baseline in test["baselines"]]

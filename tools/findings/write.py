@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmark.analysis.paper import read_paper
+from benchmark.analysis.report import Report
 from benchmark.config import UserError, load_config
 from benchmark.ledger import Ledger, write_json, write_text
 from benchmark.reporting.figures.titles import SUMMARIES, summary_file
@@ -17,7 +19,8 @@ from benchmark.reporting.page.provenance import provenance
 from benchmark.reporting.pages import verdict_tables
 from benchmark.reporting.report import available_tables, current_verdicts, make_table
 from benchmark.reporting.scope import WEIGHTS, scope_sentences
-from benchmark.reporting.wording import Values, counted, group_of, names_of, title_of
+from benchmark.reporting.wording import counted, group_of, names_of, title_of
+from tools.findings.contrasts import Answer
 from tools.findings.measured import Measured, fill_measured, read_measured
 from tools.findings.sentences import (
     claim_words,
@@ -28,7 +31,7 @@ from tools.findings.sentences import (
     order_sentence,
     repetition_sentence,
 )
-from tools.findings.values import claim_evidence, findings_of
+from tools.findings.values import Findings, claim_evidence, findings_of
 
 PAGE, README = Path("docs/findings.md"), Path("README.md")
 MARKED = re.compile(r"<!-- findings(?:: (\S+))? -->.*?<!-- /findings -->", re.DOTALL)
@@ -56,15 +59,15 @@ def write_findings(ledger: Ledger, results_dir: Path, reports_dir: Path, root: P
         readme: fill_readme(readme.read_text(encoding="utf-8"), ledger.name, render("readme.md"), measured),
     }
     path = reports_dir / ledger.name / "findings.json"
-    write_json(path, values)
+    write_json(path, values.model_dump(mode="json"))
     for target, text in texts.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         write_text(target, text)
     return [path, *texts]
 
 
-def written_verdicts(ledger: Ledger, reports_dir: Path) -> Values:
-    """Return what the report of a ledger found.
+def written_verdicts(ledger: Ledger, reports_dir: Path) -> Report:
+    """Return the report of a ledger.
 
     Raises:
         UserError: there is no report of this very ledger.
@@ -88,7 +91,7 @@ def fill_readme(text: str, name: str, block: str, measured: dict[str, Measured])
 
 
 def _renderer(
-    ledger: Ledger, found: Values, values: Values, measured: dict[str, Measured], reports_dir: Path
+    ledger: Ledger, found: Report, values: Findings, measured: dict[str, Measured], reports_dir: Path
 ) -> Callable[[str], str]:
     """Return what fills in a template; paths in it are as seen from the root of the documents."""
     environment = documents_environment()
@@ -113,16 +116,16 @@ def _renderer(
         "primary": to_markdown(verdicts["primary"]) if "primary" in verdicts else "",
         "file_order": file_order(ledger),
         "batch": batch_sentences(found, values),
-        "independent": independent_sentence(values["orders"], found),
-        "readings": [contrast_sentence(_in_order(row)) for row in values["reading_contrasts"]],
-        "singles": [comparison_sentence(found, row) for row in found["comparisons"] if row["family"] == "best-single"],
-        "controls": [contrast_sentence(row) for row in values["control_contrasts"]],
+        "independent": independent_sentence(values.orders, found),
+        "readings": [contrast_sentence(_in_order(row)) for row in values.reading_contrasts],
+        "singles": [comparison_sentence(found, row) for row in found.rows("best-single")],
+        "controls": [contrast_sentence(row) for row in values.control_contrasts],
         "optimism": optimism_sentence(found),
-        "repeated": repetition_sentence(values["repetitions"]),
+        "repeated": repetition_sentence(values.repetitions),
         "provenance": provenance(ledger),
         "command": ledger.experiment.get("command", ""),
-        "methods": names_of(found, found["methods"]),
-        "pairs": [" + ".join(title_of(found, name) for name in pair) for pair in found["pairs"]],
+        "methods": names_of(found, found.methods),
+        "pairs": [" + ".join(title_of(found, name) for name in pair) for pair in found.pairs],
         "counted": counted,
         "paper": _papers_protocol(),
     }
@@ -143,12 +146,10 @@ def documents_environment() -> Environment:
     return environment
 
 
-def batch_sentences(found: Values, values: Values) -> list[str]:
+def batch_sentences(found: Report, values: Findings) -> list[str]:
     """Return a sentence for every reading whose predictions depend on the batch, the first of them the paper's own."""
     return [
-        order_sentence(row, values["order_contrasts"], title_of(found, row["method"]))
-        for row in values["orders"]
-        if row["depends"]
+        order_sentence(row, values.order_contrasts, title_of(found, row.method)) for row in values.orders if row.depends
     ]
 
 
@@ -158,27 +159,27 @@ def file_order(ledger: Ledger) -> list[str]:
     return [f"{one['count']} {one['message']}" for one in findings if one["code"] == "file-order"]
 
 
-def _in_order(row: Values) -> Values:
-    where = {"file_order": "in file order", "shuffled": "on shuffled images"}[row["about"]]
-    return {**row, "first": f"{where[0].upper()}{where[1:]}, {row['first']}"}
+def _in_order(row: Answer) -> Answer:
+    where = {"file_order": "in file order", "shuffled": "on shuffled images"}[row.about]
+    return row.model_copy(update={"first": f"{where[0].upper()}{where[1:]}, {row.first}"})
 
 
-def _claims(found: Values) -> list[Values]:
+def _claims(found: Report) -> list[dict[str, Any]]:
     rows = []
-    for claim in found["claims"]:
-        evidence = claim_evidence(found, claim["id"])
+    for claim in found.claims:
+        evidence = claim_evidence(found, claim.id)
         rows.append(
             {
-                **claim,
+                **claim.model_dump(),
                 "words": claim_words(claim, bool(evidence)),
                 "evidence": [comparison_sentence(found, row) for row in evidence],
-                "missing": [group_of(found, name.split(" + ")) for name in claim["not_run"]],
+                "missing": [group_of(found, name.split(" + ")) for name in claim.not_run],
             }
         )
     return rows
 
 
-def _papers_protocol() -> Values:
+def _papers_protocol() -> dict[str, Any]:
     """Return the size of the paper's protocol, as its profile and its printed tables have it."""
     settings, paper = load_config(PAPERS_PROFILE), read_paper()
     weights = settings.weights_of(settings.backbones[0])

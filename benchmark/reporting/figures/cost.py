@@ -33,7 +33,7 @@ class Model:
 
 def models(source: Source) -> list[Model]:
     """Return every network alone and every method on every group of the main comparison."""
-    flagged = source.found["batch_dependent"]
+    flagged = source.found.batch_dependent
     listed = source.ledger.experiment["main"]["backbones"]
     alone = [_model(ALONE, source.group_title([name]), source.alone(name), True) for name in listed]
     fused = [

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from benchmark.analysis.report import Compared
 from benchmark.ledger import again
 from benchmark.reporting.figures.source import LackingError, Source
 from benchmark.reporting.figures.style import BLUE, GREEN, INK, MUTED, PAPER, RULE, VERMILLION, Chart, drawn, wrapped
-from benchmark.reporting.wording import Values, counted, points
+from benchmark.reporting.wording import counted, points
 from benchmark.statistics.verdicts import EQUAL, NOT_YET, OPEN
 
 FAMILIES = {
@@ -65,17 +66,16 @@ class Block:
 
 def family_blocks(source: Source) -> list[Block]:
     """Return the comparisons of the mean over pairs: method by method those of the questions, then family by family."""
-    rows = source.found["comparisons"]
-    asked = [row for row in rows if row["family"] in ASKED]
+    asked = source.found.rows(*ASKED)
     blocks = [
         Block(
             f"{source.title(method)} against its baselines",
-            [_line(source, row, source.title(row["baseline"])) for row in asked if row["method"] == method],
+            [_line(source, row, source.title(row.baseline)) for row in asked if row.method == method],
         )
-        for method in dict.fromkeys(row["method"] for row in asked)
+        for method in dict.fromkeys(row.method for row in asked)
     ]
     for family, heading in FAMILIES.items():
-        own = [row for row in rows if row["family"] == family]
+        own = source.found.rows(family)
         if own:
             blocks.append(Block(heading, [_line(source, row, _label(source, row)) for row in own]))
     return blocks
@@ -83,13 +83,13 @@ def family_blocks(source: Source) -> list[Block]:
 
 def pair_blocks(source: Source) -> list[Block]:
     """Return the first question's comparisons pair by pair, baseline by baseline."""
-    rows = [row for row in source.found["comparisons"] if row["family"] == "per-pair"]
+    rows = source.found.rows("per-pair")
     return [
         Block(
-            f"{source.title(rows[0]['method'])} against {source.title(baseline)}",
-            [_line(source, row, source.group_title(row["pair"])) for row in rows if row["baseline"] == baseline],
+            f"{source.title(rows[0].method)} against {source.title(baseline)}",
+            [_line(source, row, source.group_title(row.pair or ())) for row in rows if row.baseline == baseline],
         )
-        for baseline in dict.fromkeys(row["baseline"] for row in rows)
+        for baseline in dict.fromkeys(row.baseline for row in rows)
     ]
 
 
@@ -166,7 +166,7 @@ def _draw_line(axes: Axes, line: Line, height: float) -> None:
 
 
 def _figure(blocks: Sequence[Block], source: Source) -> Figure:
-    margin = source.found["protocol"]["margin"]
+    margin = source.found.protocol.margin
     verdicts = [
         name for name in MARKS if any(kind_of(line.verdict) == name for block in blocks for line in block.lines)
     ]
@@ -191,28 +191,28 @@ def _figure(blocks: Sequence[Block], source: Source) -> Figure:
     return drawn(draw, 1.2 + each * rows, source.about)
 
 
-def _line(source: Source, row: Values, label: str) -> Line:
+def _line(source: Source, row: Compared, label: str) -> Line:
     over_seeds, over_images = (
-        () if None in ends else tuple(ends) for ends in (row["seeds_interval"], row["images_interval"])
+        tuple(end for end in ends if end is not None) for ends in (row.seeds_interval, row.images_interval)
     )
     if _drawn_parts(source):
         over_images = ()
-    return Line(label, row["difference"], over_seeds, over_images, row["verdict"])
+    return Line(label, row.difference, over_seeds, over_images, row.verdict)
 
 
-def _label(source: Source, row: Values) -> str:
+def _label(source: Source, row: Compared) -> str:
     """Return what the heading does not say of a comparison."""
-    method, baseline = source.title(row["method"]), source.title(row["baseline"])
-    return method if row["family"] == "best-single" else wrapped(f"{method} – {baseline}", 58)
+    method, baseline = source.title(row.method), source.title(row.baseline)
+    return method if row.family == "best-single" else wrapped(f"{method} – {baseline}", 58)
 
 
 def _drawn_parts(source: Source) -> bool:
     """Tell whether seeds test on parts of one data set, so that the t interval speaks for other images too."""
-    return "test_share" in source.found["protocol"]
+    return source.found.protocol.test_share is not None
 
 
 def _reading(source: Source) -> str:
-    seeds = counted(source.found["looks"]["current"], "seed")
+    seeds = counted(source.found.looks.current, "seed")
     if _drawn_parts(source):
         return (
             f"Bars: simultaneous interval over {seeds}, each of which tests on its own part of the images, corrected "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +13,6 @@ from benchmark.analysis.facts import in_order
 from benchmark.reporting.figures.source import Floats, LackingError, Source, spread
 from benchmark.reporting.figures.style import BLUE, GREEN, INK, PURPLE, VERMILLION, Chart, drawn_alone
 from benchmark.reporting.readings import ORDERS
-from benchmark.reporting.wording import Values
 
 LOOKS = ((VERMILLION, "s"), (PURPLE, "D"), (BLUE, "o"), (GREEN, "^"))
 
@@ -32,7 +32,7 @@ def ordered(source: Source) -> list[Ordered]:
     Raises:
         LackingError: there was no audit.
     """
-    found: dict[str, list[Values]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     for finding in source.ledger.audit:
         if tuple(finding["backbones"]) in source.groups:
             found.setdefault(finding["method"], []).append(finding)
@@ -78,7 +78,7 @@ def draw_orders(axes: Axes, found: Sequence[Ordered]) -> None:
     axes.grid(axis="x")
 
 
-def _ordered(source: Source, method: str, findings: Sequence[Values]) -> Ordered:
+def _ordered(source: Source, method: str, findings: Sequence[dict[str, Any]]) -> Ordered:
     seeds: dict[int, list[list[float]]] = {}
     for finding in findings:
         seeds.setdefault(finding["seed"], []).append([100 * finding["accuracy"][order] for order in ORDERS])

@@ -41,13 +41,13 @@ class Pairing:
 
 def pairings(source: Source) -> list[Pairing]:
     """Return the comparisons of one method with another, those of the questions first."""
-    rows = [row for family in FAMILIES for row in source.found["comparisons"] if row["family"] == family]
+    rows = [row for family in FAMILIES for row in source.found.rows(family)]
     return [
         Pairing(
-            source.title(row["method"]),
-            source.title(row["baseline"]),
-            sorted({record.seed for record in source.runs(row["method"])}),
-            *(accuracy_by_seed(source, row[side]) for side in ("method", "baseline")),
+            source.title(row.method),
+            source.title(row.baseline),
+            sorted({record.seed for record in source.runs(row.method)}),
+            *(accuracy_by_seed(source, side) for side in (row.method, row.baseline)),
         )
         for row in rows
     ]
@@ -80,7 +80,7 @@ def paired_chart(source: Source) -> Chart:
             draw_pairing(axes, pairing)
         figure.supylabel("Seed", fontsize=8)
 
-    height = panel_height(len(shown), columns, 0.5 + 0.16 * max(2, source.found["n_seeds"]))
+    height = panel_height(len(shown), columns, 0.5 + 0.16 * max(2, source.found.n_seeds))
     figure = drawn(draw, height, source.about)
     return Chart(caption, _summary(shown), figure)
 

@@ -31,7 +31,7 @@ class Gain:
 
 def gains(source: Source) -> list[Gain]:
     """Return the gains of every method and reading that has epochs to choose from."""
-    listed = dict.fromkeys([*source.methods, *source.found["readings"]])
+    listed = dict.fromkeys([*source.methods, *source.found.readings])
     methods = [method for method in listed if _learns(source, method)]
     return [_gain(source, method) for method in methods]
 

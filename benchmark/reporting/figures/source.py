@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from benchmark.analysis.facts import SELECTION
+from benchmark.analysis.report import Report
 from benchmark.ledger import Ledger, Record
 from benchmark.reporting.accuracy import data_name
-from benchmark.reporting.wording import Values, counted, flag_of, group_of, title_of
+from benchmark.reporting.wording import counted, flag_of, group_of, title_of
 
 Floats = NDArray[np.float64]
 
@@ -43,23 +44,23 @@ class Source:
     """A ledger and what `significance.json` says of it."""
 
     ledger: Ledger
-    found: Values
+    found: Report
 
     @property
     def about(self) -> str:
         """The line under every figure: data, profile, seeds, selection."""
-        seeds = counted(self.found["n_seeds"], "seed")
-        return f"{data_name(self.ledger)} · profile {self.found['profile']} · {seeds} · epoch selected on validation"
+        seeds = counted(self.found.n_seeds, "seed")
+        return f"{data_name(self.ledger)} · profile {self.found.profile} · {seeds} · epoch selected on validation"
 
     @property
     def methods(self) -> list[str]:
         """Methods of the main comparison, the paper's first."""
-        return list(self.found["methods"])
+        return self.found.methods
 
     @property
     def groups(self) -> list[tuple[str, ...]]:
         """Fused groups of the main comparison, in the paper's order."""
-        return [tuple(group) for group in self.found["pairs"]]
+        return self.found.pairs
 
     @property
     def classes(self) -> list[str]:

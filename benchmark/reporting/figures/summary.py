@@ -118,12 +118,12 @@ def _frame(axes: Axes, heights: tuple[float, float]) -> None:
 
 def _short(block: Block, source: Source) -> list[Line]:
     """Return the lines of a block, a baseline that is called after the method by what is different about it."""
-    method = source.title(source.found["questions"][0]["method"])
+    method = source.title(source.found.questions[0].method)
     return [replace(line, label=line.label.removeprefix(f"{method} ")) for line in block.lines]
 
 
 def _differences(block: Block, source: Source) -> Panel:
-    margin = source.found["protocol"]["margin"]
+    margin = source.found.protocol.margin
     title = block.heading
     label = (
         f"Difference in test accuracy (points), mean over pairs. Intervals: thick over seeds, thin over "
@@ -149,7 +149,7 @@ def _readings(source: Source) -> list[Ordered]:
         found = {method.name: method for method in ordered(source)}
     except LackingError:
         return []
-    dependent = [name for name in found if name in source.found["batch_dependent"] and may_be_read(name)]
+    dependent = [name for name in found if name in source.found.batch_dependent and may_be_read(name)]
     shown = [name for name in (read_paper().readings[0], *dependent[:1]) if name in found]
     return [found[name] for name in dict.fromkeys(shown)]
 
@@ -181,11 +181,11 @@ def _about(source: Source, width: int) -> str:
     parts = [
         data_name(source.ledger),
         f"{size}×{size} pixels" if size else "",
-        counted(source.found["n_seeds"], "seed"),
+        counted(source.found.n_seeds, "seed"),
     ]
     text = " · ".join(filter(None, [*parts, "epoch selected on validation", "not RAF-DB" * _is_other(source)]))
     return "\n".join(textwrap.wrap(text, width))
 
 
 def _is_other(source: Source) -> bool:
-    return not source.found["same_data_as_paper"]
+    return not source.found.same_data_as_paper

@@ -11,6 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from benchmark.analysis.report import Report
 from benchmark.ledger import Ledger, write_text
 from benchmark.reporting.figures.all_charts import all_charts
 from benchmark.reporting.figures.saving import page_svg, save_charts, save_summaries
@@ -24,7 +25,7 @@ from benchmark.reporting.page.provenance import class_counts, flat_settings, pro
 from benchmark.reporting.pages import about_sentences, verdict_tables
 from benchmark.reporting.report import available_tables, current_verdicts, make_table
 from benchmark.reporting.scope import scope_sentences
-from benchmark.reporting.wording import Values, brief_answer
+from benchmark.reporting.wording import brief_answer
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -81,7 +82,7 @@ def write_page(ledger: Ledger, reports_dir: Path) -> list[Path]:
     return [page, folder / "figures"]
 
 
-def page_text(ledger: Ledger, found: Values, charts: Mapping[str, Chart | LackingError]) -> str:
+def page_text(ledger: Ledger, found: Report, charts: Mapping[str, Chart | LackingError]) -> str:
     """Return the page, with the summaries among the charts at its top.
 
     Every name and title is escaped; scripts run by the digest of their text alone."""
@@ -129,12 +130,12 @@ def script_digest(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _tables(ledger: Ledger, found: Values) -> dict[str, tuple[str, PageTable]]:
+def _tables(ledger: Ledger, found: Report) -> dict[str, tuple[str, PageTable]]:
     tables = {f"table-{number}": make_table(number, ledger, found) for number in available_tables(ledger)}
     return {name: ("table", page_table(table)) for name, table in {**tables, **verdict_tables(found)}.items()}
 
 
-def _means(ledger: Ledger, found: Values) -> PageTable:
+def _means(ledger: Ledger, found: Report) -> PageTable:
     """Return Table 2 by pairs, which stands at the top; the long one is among the details."""
     shown = page_table(make_table(2, ledger, found, "pairs"))
     return replace(shown, anchor="means", heading="Fusion methods by pair, test accuracy (%)")

@@ -29,14 +29,15 @@ from benchmark.reporting.figures.titles import TITLES
 from tests.reporting.crowded import ODD_TITLE
 
 WRITE = """
-import json, sys
+import sys
 from itertools import pairwise
 from pathlib import Path
+from benchmark.analysis.report import Report
 from benchmark.ledger import load_ledger
 from benchmark.reporting.figures.forest import forest_chart
 from benchmark.reporting.figures.saving import save_figure
 from benchmark.reporting.figures.source import Source
-found = json.loads(Path(sys.argv[2]).read_text())
+found = Report.model_validate_json(Path(sys.argv[2]).read_text())
 save_figure(forest_chart(Source(load_ledger(Path(sys.argv[1])), found)).figure, Path(sys.argv[3]), "forest")
 """
 ROOT = Path(__file__).resolve().parents[3]
@@ -67,7 +68,7 @@ def test_every_figure_names_its_data_as_synthetic(charts: dict[str, Any]) -> Non
 
 
 def test_a_ledger_with_nothing_to_compare_says_what_would_help(source: Source) -> None:
-    nothing = {**source.found, "comparisons": [], "methods": [], "readings": [], "pairs": []}
+    nothing = source.found.model_copy(update={"comparisons": [], "methods": [], "readings": [], "pairs": []})
     found = all_charts(Source(source.ledger, nothing))
     reasons = [str(chart) for chart in found.values() if isinstance(chart, LackingError)]
     assert len(reasons) == 6
@@ -75,7 +76,7 @@ def test_a_ledger_with_nothing_to_compare_says_what_would_help(source: Source) -
 
 
 def test_the_same_ledger_gives_the_same_bytes(source: Source, forest: Path, tmp_path: Path) -> None:
-    (tmp_path / "found.json").write_text(json.dumps(source.found))
+    (tmp_path / "found.json").write_text(json.dumps(source.found.to_json()))
     words = [sys.executable, "-c", WRITE, str(source.ledger.root), str(tmp_path / "found.json"), str(tmp_path)]
     settings = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT)}
     subprocess.run(words, check=True, env=settings)
@@ -132,7 +133,7 @@ def test_cost_rings_the_front(source: Source) -> None:
 
 def test_titles_are_words_in_a_figure(source: Source) -> None:
     title = f'{ODD_TITLE} id="a" href="#b" url(#c) {style.BLUE}'
-    found = {**source.found, "titles": {**source.found["titles"], "late": title}}
+    found = source.found.model_copy(update={"titles": {**source.found.titles, "late": title}})
     svg = page_svg(forest_chart(Source(source.ledger, found)).figure, "forest")
     root = ElementTree.fromstring(svg.replace("xlink:href", "href"))
     texts = ["".join(element.itertext()) for element in root.iter() if element.tag.endswith("text")]

@@ -7,20 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.analysis.report import Report
 from benchmark.ledger import load_ledger, run_folder
 from benchmark.reporting.figures.learning import curves, learning_chart
 from benchmark.reporting.figures.source import LackingError, Source
 from tests.reporting.drawn import Rule, draw_runs, write_files
 
 RULE = Rule(methods=("late", "early"), seeds=2, backbones=("resnet18", "vgg11", "vgg13"), images=40)
-FOUND = {
-    "methods": ["late", "early"],
-    "pairs": [["resnet18", "vgg11"], ["resnet18", "vgg13"], ["vgg11", "vgg13"]],
-    "titles": {"early": "Early fusion"},
-    "batch_dependent": [],
-    "n_seeds": 2,
-    "profile": "demo",
-}
+FOUND = Report.model_construct(
+    methods=["late", "early"],
+    pairs=[("resnet18", "vgg11"), ("resnet18", "vgg13"), ("vgg11", "vgg13")],
+    titles={"early": "Early fusion"},
+    batch_dependent=[],
+    n_seeds=2,
+    profile="demo",
+)
 
 
 @pytest.fixture

@@ -78,10 +78,9 @@ def test_forest_pair_by_pair(source: Source) -> None:
 
 
 def test_one_seed_has_no_interval(source: Source) -> None:
-    rows = [
-        {**row, "seeds_interval": [None, None], "images_interval": [None, None]} for row in source.found["comparisons"]
-    ]
-    lines = family_blocks(Source(source.ledger, {**source.found, "comparisons": rows}))[0].lines
+    none = {"seeds_interval": (None, None), "images_interval": (None, None)}
+    rows = [row.model_copy(update=none) for row in source.found.comparisons]
+    lines = family_blocks(Source(source.ledger, source.found.model_copy(update={"comparisons": rows})))[0].lines
     assert [(line.over_seeds, line.over_images) for line in lines] == [((), ()), ((), ())]
 
 
@@ -149,9 +148,9 @@ def test_overlap_of_a_pair(source: Source) -> None:
 
 def test_selection_gains_agree_with_the_verdicts(source: Source) -> None:
     for gain, method in zip(gains(source), ("late", "early", "attention-fusion"), strict=False):
-        stated = source.found["selection_optimism"][method]
-        assert gain.means["best_test_epoch"] == pytest.approx(stated["difference"], abs=1e-5)
-        assert gain.spreads["best_test_epoch"] == pytest.approx(stated["sd"], abs=1e-5)
+        stated = source.found.selection_optimism[method]
+        assert gain.means["best_test_epoch"] == pytest.approx(stated.difference, abs=1e-5)
+        assert gain.spreads["best_test_epoch"] == pytest.approx(stated.sd, abs=1e-5)
         assert gain.means["last_epoch"] == pytest.approx(-100 / 60)
 
 

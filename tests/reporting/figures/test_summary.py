@@ -28,11 +28,11 @@ def summaries(source: Source) -> dict[str, Chart]:
 
 
 def test_it_draws_the_primary_differences_and_their_intervals(summaries: dict[str, Chart], source: Source) -> None:
-    rows = [row for row in source.found["comparisons"] if row["family"] == "primary"]
+    rows = [row for row in source.found.comparisons if row.family == "primary"]
     for chart in summaries.values():
         lines = [np.asarray(line.get_xdata(), dtype=float).tolist() for line in chart.figure.axes[0].lines[1:]]
         assert lines == [
-            ends for row in rows for ends in (row["images_interval"], row["seeds_interval"], [row["difference"]])
+            [*ends] for row in rows for ends in (row.images_interval, row.seeds_interval, [row.difference])
         ]
         words = [text.get_text() for text in chart.figure.axes[0].texts]
         assert words == ["Late fusion: +3.54, not yet", "Early fusion: +2.08, not yet"]
@@ -59,12 +59,12 @@ def test_it_draws_the_default_reading_and_one_that_depends_on_the_batch(
 def test_no_word_is_cut_off(source: Source, name: str, verdict: str) -> None:
     method = "Attention fusion"
     rows = [
-        {**row, "verdict": verdict, "difference": -12.34}
-        for row in source.found["comparisons"]
-        if row["family"] == "primary"
+        row.model_copy(update={"verdict": verdict, "difference": -12.34})
+        for row in source.found.comparisons
+        if row.family == "primary"
     ]
-    titles = {**source.found["titles"], "early": f"{method} without local attention"}
-    found = {**source.found, "comparisons": rows, "titles": titles}
+    titles = {**source.found.titles, "early": f"{method} without local attention"}
+    found = source.found.model_copy(update={"comparisons": rows, "titles": titles})
     figure = summary_charts(dataclasses.replace(source, found=found))[name].figure
     assert [text.get_text() for text in figure.axes[0].texts][1] == f"without local attention: -12.34, {verdict}"
     for text in words_of(figure):
@@ -84,7 +84,8 @@ def test_without_an_audit_the_differences_stand_alone_and_without_those_nothing(
     ledger.__dict__["audit"] = []
     for chart in summary_charts(dataclasses.replace(source, ledger=ledger)).values():
         assert len(chart.figure.axes) == 1
-    assert summary_charts(dataclasses.replace(source, found={**source.found, "comparisons": []})) == {}
+    nothing = source.found.model_copy(update={"comparisons": []})
+    assert summary_charts(dataclasses.replace(source, found=nothing)) == {}
 
 
 def test_files_on_light_and_dark_are_the_same_each_time_and_go_with_the_others(

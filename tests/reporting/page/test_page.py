@@ -52,7 +52,7 @@ def test_words_equal_the_golden_ones(page_html: str) -> None:
 
 def test_the_answer_comes_first(page_html: str, source: Source) -> None:
     words = words_of(page_html)
-    assert words.index(source.found["answer"]) < words.index("Table 1.") < words.index("The paper's claims")
+    assert words.index(source.found.answer) < words.index("Table 1.") < words.index("The paper's claims")
     assert "Synthetic data." in words
 
 

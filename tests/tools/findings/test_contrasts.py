@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from scipy import stats
 
+from benchmark.analysis.report import Optimism, Report
 from benchmark.config import UserError
 from benchmark.ledger import Ledger, Record, load_ledger
 from benchmark.reporting.significance import make_significance
@@ -15,7 +16,9 @@ from benchmark.statistics.comparison import Protocol
 from tests.conftest import make_record
 from tests.reporting.drawn import FIVE, Rule, write_packed
 from tools.findings.contrasts import (
+    Answer,
     Contrast,
+    Orders,
     answered,
     control_contrasts,
     evaluation_orders,
@@ -33,7 +36,7 @@ from tools.findings.sentences import (
     repetition_sentence,
 )
 
-PAIRS = [["a", "b"], ["a", "c"]]
+PAIRS = [("a", "b"), ("a", "c")]
 BATCH = "attention-fusion:axis=batch"
 
 
@@ -57,10 +60,11 @@ def ledger_of(findings: list[dict[str, Any]], records: list[Record] | None = Non
     return ledger
 
 
-def found_of(**more: Any) -> dict[str, Any]:
+def found_of(**more: Any) -> Report:
     """What the sentences need of `significance.json`."""
     titles = {"attention-fusion": "Attention", BATCH: "Batch reading", "a": "A", "b": "B", "c": "C"}
-    return {"titles": titles, "batch_dependent": [BATCH], "pairs": PAIRS, "methods": ["attention-fusion"], **more}
+    known = {"titles": titles, "batch_dependent": [BATCH], "pairs": PAIRS, "methods": ["attention-fusion"]}
+    return Report.model_construct(**{**known, **more})
 
 
 def test_orders_are_compared_by_seed_on_the_mean_over_pairs() -> None:
@@ -73,11 +77,11 @@ def test_orders_are_compared_by_seed_on_the_mean_over_pairs() -> None:
         ("file_order", [2, 3, 4]), ("sorted_by_class", [4, 6, 8]), ("one_by_one", [1, 1.5, 2]),
     ]  # fmt: skip
     rows = answered(contrasts, Protocol())
-    assert rows[0]["p_adjusted"] == pytest.approx(min(1, 3 * stats.ttest_1samp([2, 3, 4], 0).pvalue))
-    assert (rows[0]["difference"], rows[0]["family_size"]) == (pytest.approx(3), 3)
+    assert rows[0].p_adjusted == pytest.approx(min(1, 3 * stats.ttest_1samp([2, 3, 4], 0).pvalue), rel=1e-5)
+    assert (rows[0].difference, rows[0].family_size) == (pytest.approx(3), 3)
     orders = evaluation_orders(ledger)
-    assert [(row["method"], row["depends"]) for row in orders] == [("attention-fusion", False), (BATCH, True)]
-    assert orders[1]["accuracy"] == pytest.approx(
+    assert [(row.method, row.depends) for row in orders] == [("attention-fusion", False), (BATCH, True)]
+    assert orders[1].accuracy == pytest.approx(
         {"file_order": 63, "sorted_by_class": 66, "shuffled": 60, "one_by_one": 61.5}
     )
     against = reading_contrasts(ledger, found_of())
@@ -107,7 +111,7 @@ def test_orders_are_compared_by_seed_on_the_mean_over_pairs() -> None:
 def test_what_is_said_of_file_order_follows_from_the_test(gaps: list[float], words: str) -> None:
     gap = answered([Contrast("file_order", BATCH, "file order", "shuffled", gaps)], Protocol())
     accuracy = {"file_order": 70.0, "sorted_by_class": 71.0, "shuffled": 68.0, "one_by_one": 66.0}
-    sentence = order_sentence({"method": BATCH, "accuracy": accuracy}, gap, "Batch reading")
+    sentence = order_sentence(Orders.model_construct(method=BATCH, accuracy=accuracy), gap, "Batch reading")
     assert sentence.startswith("Batch reading scores 70.00 % in file order, 71.00 % sorted by class, 68.00 % shuffled")
     assert words in sentence
 
@@ -134,11 +138,11 @@ def test_controls_are_compared_with_the_runs_that_they_belong_to() -> None:
     assert control_contrasts(ledger_of([], records), flagged) == []
 
 
-def told(tmp_path: Path, gain: float) -> tuple[dict[str, Any], dict[str, str]]:
+def told(tmp_path: Path, gain: float) -> tuple[Report, dict[str, str]]:
     """The verdicts on a drawn ledger whose attention fusion is better by so many points, and each claim's words."""
     rule = Rule(gains={"attention-fusion": gain}, methods=FIVE, seeds=6, backbones=("resnet18", "vgg11"), images=600)
     found = make_significance(load_ledger(write_packed(tmp_path / "drawn", rule)))
-    return found, {claim["id"]: claim_words(claim, True) for claim in found["claims"]}
+    return found, {claim.id: claim_words(claim, True) for claim in found.claims}
 
 
 @pytest.mark.parametrize(
@@ -149,29 +153,30 @@ def test_the_words_for_a_claim_turn_with_the_numbers(tmp_path: Path, gain: float
     found, claims = told(tmp_path, gain)
     assert claims["four-points-above"] == claims["local-attention-helps"] == words
     assert claims["joint-best-pair"] == "Not tested in full"
-    row = next(row for row in found["comparisons"] if row["family"] == "primary")
+    row = next(row for row in found.comparisons if row.family == "primary")
     sentence = comparison_sentence(found, row)
     assert f" points {direction} " in sentence
-    assert f"{abs(row['difference']):.2f} points" in sentence
-    assert f"over seeds and images [{row['images_interval'][0]:+.2f}, " in sentence
+    assert f"{abs(row.difference):.2f} points" in sentence
+    assert f"over seeds and images [{row.images_interval[0]:+.2f}, " in sentence
 
 
 def test_sentences_count_what_they_speak_of() -> None:
-    same = {"method": "attention-fusion", "depends": False, "changed": 0.0}
+    same = Orders.model_construct(method="attention-fusion", depends=False, changed=0.0)
     assert independent_sentence([same], found_of()) == (
         "Attention does not depend on the batch: on average 0.00 % of the predictions or fewer change."
     )
-    rows = {"m": {"difference": 0.5}, "n": {"difference": 1.25}}
-    assert optimism_sentence({"selection_optimism": rows}).endswith(
+    gains = {name: Optimism(difference=gain, sd=None, n_seeds=1) for name, gain in (("m", 0.5), ("n", 1.25))}
+    assert optimism_sentence(found_of(selection_optimism=gains)).endswith(
         "add 0.50 to 1.25 points, by method: a look at the test images that cannot lose."
     )
     assert repetition_sentence([]) == "No run of this ledger has been done again yet."
     assert repetition_sentence([{"verdict": "identical"}] * 2 + [{"verdict": "different"}]) == (
         "3 runs of this ledger were done again and compared: 2 are identical and 1 is different."
     )
-    row = {"first": "X", "second": "Y", "verdict": "open", "difference": 1.0, "seeds_interval": [None, None]}
+    known = {"first": "X", "second": "Y", "verdict": "open", "difference": 1.0, "seeds_interval": (None, None)}
+    row = Answer.model_construct(**known)
     assert contrast_sentence(row) == "X shows no significant difference from Y (+1.00 points)."
-    assert contrast_sentence({**row, "verdict": "worse"}) == "X is 1.00 points below Y."
+    assert contrast_sentence(row.model_copy(update={"verdict": "worse"})) == "X is 1.00 points below Y."
 
 
 def test_measured_figures_come_from_their_file(tmp_path: Path) -> None:
