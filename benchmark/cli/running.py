@@ -163,7 +163,7 @@ def drop(
 
     Example: ferfuse drop mine --experiment demo
     """
-    from benchmark.engine.dropping import drop_method
+    from benchmark.engine.overview import drop_method
 
     for dropped in drop_method(which.folder, method):
         typer.echo(f"{dropped} is no method of experiment '{which.name}' any more; its runs are kept aside")

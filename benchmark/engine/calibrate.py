@@ -1,8 +1,8 @@
 """What runs cost on this device, from a few steps of every distinct network and head, in processes of their own.
 
-As many processes measure at the same time as will share the device, each at a run's own batch and image size; heads
-that a GPU would train in a stack are measured in one. On a CPU a step may be of fewer images, and when the time is
-over what is left is scaled by multiply-adds from what was measured.
+As many processes measure at the same time as will share the device, each at a run's own batch and image size: they
+share a GPU's time, or the memory of a CPU. Heads that a GPU would train in a stack are measured in one. On a CPU a step
+may be of fewer images, and when the time is over what is left is scaled by multiply-adds from what was measured.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.synchronize import Barrier
@@ -27,10 +27,8 @@ from torch import Tensor, nn
 from backbones import BranchOutput, build_backbone, split_replicate
 from backbones.shapes import build_without_memory, look_at_image
 from benchmark.config import UserError
-from benchmark.engine.costs import Costs, HeadCost, NetworkCost, mean_of
-from benchmark.engine.footprint import footprint_of
-from benchmark.engine.together import LARGEST_STACK, pays
-from benchmark.engine.work import prepare_process
+from benchmark.engine.costs import Costs, HeadCost, NetworkCost, footprint_of, mean_of
+from benchmark.engine.work import LARGEST_STACK, pays, prepare_process
 from benchmark.plan import Run
 from benchmark.plugins import blaming
 from benchmark.training.backbone import branch_output, prepared
@@ -55,8 +53,7 @@ def calibrated(runs: Sequence[Run], workspace: Workspace, sharing: int, plugins:
     """
     until = math.inf if workspace.device.startswith("cuda") else time.monotonic() + SECONDS
     context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(sharing)
-    with context.Pool(sharing, _meet_at, (barrier,)) as pool:
+    with context.Pool(sharing, _meet_at, (context.Barrier(sharing), context.Array("b", sharing))) as pool:
         work = (list(runs), workspace, tuple(plugins), until)
         found = pool.starmap(_calibrate_or_say_why_not, [work] * sharing, chunksize=1)
     costs = [one for one in found if one is not None]
@@ -79,22 +76,31 @@ def _calibrate_or_say_why_not(*work: Any) -> Costs | None:
         raise
 
 
-def _meet_at(barrier: Barrier) -> None:
-    """Have every measurement of this process begin with those of the others."""
-    _Clock.barrier = barrier
+def _meet_at(barrier: Barrier, votes: MutableSequence[int]) -> None:
+    """Have every measurement of this process begin with those of the others, and be one that all of them make."""
+    _Clock.barrier, _Clock.votes = barrier, votes
 
 
 class _Clock:
     """Time steps until the time is over, and scale after it."""
 
     barrier: ClassVar[Barrier]
+    votes: ClassVar[MutableSequence[int]]  # of every process, whether it has the time
 
     def __init__(self, device: str, until: float) -> None:
         self.device, self.until = device, until
         self.last: tuple[str, float] | None = None  # what was measured last, and its seconds for a unit of work
 
     def allows(self, work: float) -> bool:
-        """Tell whether so much work can be timed at the rate of what was measured last; the first always may."""
+        """Tell whether every process has the time for so much work: what one leaves out, none waits for."""
+        mine = self._has_time_for(work)
+        place = self.barrier.wait()
+        self.votes[place] = mine
+        self.barrier.wait()
+        return all(self.votes)
+
+    def _has_time_for(self, work: float) -> bool:
+        """Tell whether work can be timed at the rate of what was measured last; the first always may."""
         if self.last is None:
             return True
         seconds = work * self.last[1]

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from backbones import split_replicate
 from benchmark.engine.calibrate import calibrated
-from benchmark.engine.costs import Costs, HeadCost, NetworkCost
-from benchmark.engine.footprint import training_memory
+from benchmark.engine.costs import Costs, HeadCost, NetworkCost, training_memory
 from benchmark.engine.schedule import dear_first
 from benchmark.ledger import Record
 from benchmark.plan import Run
@@ -66,10 +65,9 @@ def estimate(
 
     Args:
         finished: records of the same experiment.
-        devices: that of every worker; workers on one GPU slow each other down.
+        devices: that of every worker; workers on one device slow each other down.
     """
-    sharing = Counter(devices)[devices[0]] if devices[0].startswith("cuda") else 1
-    costs = calibrated(runs, workspace, sharing, plugins)
+    costs = calibrated(runs, workspace, Counter(devices)[devices[0]], plugins)
     known: dict[tuple[str | None, tuple[str, ...], str], list[float]] = {}
     for record in finished:
         known.setdefault((record.method, tuple(record.backbones), record.kind), []).append(record.seconds)

@@ -5,7 +5,13 @@ Importing this module imports no torch: when every run of the plan is finished, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from benchmark.config import Settings, UserError, restore_settings
@@ -14,27 +20,28 @@ from benchmark.data.gate import pass_gate
 from benchmark.data.manifest import Manifest
 from benchmark.data.sources import open_dataset
 from benchmark.data.store import stored_images
-from benchmark.engine.adoption import adopt_runs
 from benchmark.engine.description import code_digest, describe, plan_key, refuse_mixture, with_remembered_plugins
 from benchmark.engine.devices import choose_device, is_compiled
 from benchmark.engine.fork_server import start_fork_server
-from benchmark.engine.interruption import Interruption
 from benchmark.engine.outcomes import Failure, Progress, Request, Summary
 from benchmark.engine.overview import write_plan
 from benchmark.engine.schedule import Engine, Priority, Schedule, carry_out, dear_first
 from benchmark.ledger import (
     Record,
+    artifact_folder,
     ask_again,
     existing_experiment,
     experiment_folder,
     failed_runs,
     is_finished,
     read_experiment,
+    run_folder,
     write_experiment,
 )
 from benchmark.ledger import finished_runs as finished_ids
 from benchmark.ledger.claims import experiment_claim
 from benchmark.plugins import load_plugins
+from benchmark.scratch import half_made
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +58,12 @@ __all__ = [
     "planned_runs",
     "run_experiment",
 ]
+
+
+NOTICE = (
+    b"\nstopping when the runs under way are finished; Ctrl-C again stops at once (what they have learnt up to their "
+    b"last checkpoint is kept)\n"
+)
 
 
 def run_experiment(request: Request, progress: Progress, priority: Priority = dear_first) -> Summary:
@@ -125,7 +138,7 @@ def _carry_out(schedule: Schedule, engine: Engine, report: _Report) -> None:
 
 def _start_engine(request: Request, workspace: Workspace, to_do: Sequence[Run]) -> Engine:
     from benchmark.engine.local import InProcess, LocalProcesses, Setup, worker_devices
-    from benchmark.engine.together import pays
+    from benchmark.engine.work import pays
 
     along = tuple(run for run in to_do if run.stage == "stored") if pays(workspace.device) else ()
     setup = Setup(workspace, request.plugins, request.deterministic, along)
@@ -256,3 +269,61 @@ def _device_of(request: Request) -> str:
     if request.engine == "slurm":  # what this machine has says nothing of the nodes
         return "cuda" if request.device.startswith("cuda") else "cpu"
     return choose_device(request.device)
+
+
+class Interruption:
+    """Listens for Ctrl-C while the block lasts; outside the main thread there is nothing to listen to."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __enter__(self) -> Interruption:
+        self.listens = threading.current_thread() is threading.main_thread()
+        if self.listens:
+            self.before = signal.signal(signal.SIGINT, self._on_interrupt)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.listens:
+            signal.signal(signal.SIGINT, self.before)
+
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        os.write(2, NOTICE)
+
+
+def adopt_runs(run_ids: Iterable[str], source: Path, target: Path) -> int:
+    """Take over the finished runs that an experiment has and another one needs; returns how many.
+
+    What later runs need (weights, outputs) is linked where the file system can. A run's record comes last, as when it
+    was written.
+    """
+    adopted = 0
+    for run_id in run_ids:
+        if is_finished(target, run_id) or not is_finished(source, run_id):
+            continue
+        if artifact_folder(source, run_id).is_dir():
+            _copy(artifact_folder(source, run_id), artifact_folder(target, run_id))
+        _copy(run_folder(source, run_id), run_folder(target, run_id))
+        adopted += 1
+    return adopted
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Link or copy a folder's files under temporary names, then rename them; `record.json` comes last."""
+    target.mkdir(parents=True, exist_ok=True)
+    files = [
+        path for path in source.iterdir() if path.is_file() and path.suffix != ".lock" and ".half-" not in path.name
+    ]
+    for path in sorted(files, key=lambda path: path.name == "record.json"):
+        partial = half_made(target / path.name)
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(path, partial)
+        except OSError:
+            shutil.copy2(path, partial)
+        partial.replace(target / path.name)

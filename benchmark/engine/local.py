@@ -23,8 +23,7 @@ import torch
 from benchmark.cores import usable_cores
 from benchmark.engine.fork_server import fork_server
 from benchmark.engine.outcomes import Failed, Outcome
-from benchmark.engine.together import work_together
-from benchmark.engine.work import prepare_process
+from benchmark.engine.work import prepare_process, work_together
 from benchmark.ledger import write_failure
 from benchmark.plan import Run
 from benchmark.training.workspace import Workspace

@@ -13,8 +13,7 @@ from typing import Any
 from benchmark.config import UserError
 from benchmark.engine.local import Setup
 from benchmark.engine.outcomes import Failed, Outcome
-from benchmark.engine.together import work_together
-from benchmark.engine.work import prepare_process
+from benchmark.engine.work import prepare_process, work_together
 from benchmark.ledger import write_failure
 from benchmark.plan import Run
 from benchmark.plugins import LONGEST_REASON

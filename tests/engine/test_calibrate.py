@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from benchmark.engine import calibrate
 from benchmark.engine.calibrate import calibrated
-from benchmark.engine.costs import Costs, HeadCost, NetworkCost, mean_of
+from benchmark.engine.costs import Costs, Footprint, HeadCost, NetworkCost, mean_of
 from benchmark.engine.experiment import planned_runs, planned_workspace
-from benchmark.engine.footprint import Footprint
 from benchmark.plan import Run
 from benchmark.training.workspace import Workspace
 from tests.conftest import NARROW
@@ -25,8 +26,9 @@ OUTPUTS = 4 * (128 + 7 + 256 + 7)  # bytes of an image's features and logits of 
 class OneProcess:
     """Nobody to wait for."""
 
-    def wait(self) -> None:
+    def wait(self) -> int:
         """Go on."""
+        return 0
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +40,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Run], Workspac
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibrate._Clock, "barrier", OneProcess(), raising=False)
+def alone() -> None:
+    calibrate._meet_at(OneProcess(), [0])  # type: ignore[arg-type]
 
 
 def costs_until(place: tuple[list[Run], Workspace], until: float) -> Costs:
@@ -102,6 +104,18 @@ def test_processes_that_share_a_device_measure_at_the_same_time(place: tuple[lis
     costs = calibrated(runs, place[1], 2, ())
     assert costs.networks[NARROW[0]].training > 0
     assert costs.heads == {}
+
+
+def test_what_one_process_has_no_time_for_none_measures() -> None:
+    calibrate._meet_at(threading.Barrier(2), [0, 0])  # type: ignore[arg-type]
+    slow, fast = (calibrate._Clock("cpu", time.monotonic() + 60) for _ in range(2))
+    slow.last, fast.last = ("a", 1.0), ("a", 0.001)
+
+    def allowed(clock: calibrate._Clock) -> list[bool]:
+        return [clock.allows(work) for work in (1, 100, 2, 100_000)]
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(allowed, (slow, fast))) == [[True, False, True, False]] * 2
 
 
 def test_heads_whose_stack_does_not_work_are_measured_alone(

@@ -11,9 +11,8 @@ import pytest
 
 from benchmark.config import load_config
 from benchmark.engine import estimate as estimating
-from benchmark.engine.costs import Costs, HeadCost, NetworkCost
+from benchmark.engine.costs import Costs, Footprint, HeadCost, NetworkCost
 from benchmark.engine.estimate import Estimate, Share, estimate
-from benchmark.engine.footprint import Footprint
 from benchmark.plan import Run, make_plan
 from tests.conftest import make_record
 
@@ -130,9 +129,9 @@ def test_what_was_scaled_is_told(plan: dict[str, Run], workspace: Any) -> None:
 
 @pytest.mark.parametrize(
     ("devices", "sharing"),
-    [(["cpu", "cpu"], 1), (["cuda:0", "cuda:0"], 2), (["cuda:0", "cuda:1"], 1), (["cuda:1"] * 3, 3)],
+    [(["cpu", "cpu"], 2), (["cuda:0", "cuda:0"], 2), (["cuda:0", "cuda:1"], 1), (["cuda:1"] * 3, 3)],
 )
-def test_as_many_processes_calibrate_as_share_a_gpu(
+def test_as_many_processes_calibrate_as_share_a_device(
     plan: dict[str, Run], workspace: Any, devices: list[str], sharing: int, known_costs: list[tuple[Any, ...]]
 ) -> None:
     estimate(list(plan.values()), [], workspace, devices, ())

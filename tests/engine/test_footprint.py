@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones import build_backbone
-from benchmark.engine.footprint import LEARNT, Footprint, footprint_of, measure, training_memory
+from benchmark.engine.costs import LEARNT, Footprint, footprint_of, measure, training_memory
 from benchmark.training.backbone import branch_output, prepared
 from tests.conftest import NARROW
 

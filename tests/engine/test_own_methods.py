@@ -12,10 +12,9 @@ import pytest
 from benchmark.config import UserError
 from benchmark.engine.calibrate import calibrated
 from benchmark.engine.description import with_remembered_plugins
-from benchmark.engine.dropping import drop_method
 from benchmark.engine.experiment import finished_request, finished_runs, planned_runs, planned_workspace, run_experiment
 from benchmark.engine.outcomes import Failed, Request
-from benchmark.engine.overview import summary
+from benchmark.engine.overview import drop_method, summary
 from benchmark.engine.work import work
 from benchmark.ledger import load_ledger, read_experiment, read_failure
 from benchmark.ledger.packing import publish

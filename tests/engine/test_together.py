@@ -11,10 +11,9 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmark.engine import together
+from benchmark.engine import work as worker
 from benchmark.engine.outcomes import Busy, Failed, Lost
-from benchmark.engine.together import work_together
-from benchmark.engine.work import work
+from benchmark.engine.work import work, work_together
 from benchmark.ledger import Record, artifact_folder, is_finished, read_record, write_run
 from benchmark.ledger.claims import claim
 from benchmark.plan import Run
@@ -37,7 +36,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 def place_of(methods: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Return fusion runs that can start, on a device of which it is said that stacks pay."""
-    monkeypatch.setattr(together, "pays", lambda device: True)
+    monkeypatch.setattr(worker, "pays", lambda device: True)
     monkeypatch.setattr("benchmark.training.milliseconds_per_image", lambda *_: None)
     plan, workspace = place_of_random_outputs(folder, methods)
     for run in plan:
@@ -51,13 +50,13 @@ def place_of(methods: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) 
 def tries(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the stacks that are tried."""
     sizes: list[int] = []
-    train = together.train_together
+    train = worker.train_together
 
     def counted(members: Sequence[Member], workspace: Workspace) -> object:
         sizes.append(len(members))
         return train(members, workspace)
 
-    monkeypatch.setattr(together, "train_together", counted)
+    monkeypatch.setattr(worker, "train_together", counted)
     return sizes
 
 
@@ -125,7 +124,7 @@ def test_whatever_fails_in_a_stack_ends_that_stack_alone(
         raise fault
 
     runs, workspace = place
-    monkeypatch.setattr(together, "train_together", fail)
+    monkeypatch.setattr(worker, "train_together", fail)
     assert all(isinstance(work_together(run, runs, workspace), Record) for run in runs)
     assert tried == ["early", "gated"]
 
@@ -161,12 +160,12 @@ def test_a_run_whose_parent_lost_its_weights_says_so_and_the_others_are_stacked(
 
 
 def test_a_cpu_does_every_run_alone_and_a_gpu_does_not() -> None:
-    assert not together.pays("cpu")
-    assert together.pays("cuda:1")
+    assert not worker.pays("cpu")
+    assert worker.pays("cuda:1")
 
 
 def test_where_stacks_do_not_pay_a_run_is_done_alone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     runs, workspace = place
-    monkeypatch.setattr(together, "pays", lambda device: False)
+    monkeypatch.setattr(worker, "pays", lambda device: False)
     work_together(runs[0], runs, workspace)
     assert finished(place) == {runs[0].label}

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from backbones import BranchOutput
 from benchmark.config import UserError, load_config
-from benchmark.engine.adoption import adopt_runs
+from benchmark.engine.experiment import adopt_runs
 from benchmark.plan import Run, make_plan
 from benchmark.training import trial as trials_of_a_run
 from benchmark.training.trial import training_part, validation_accuracy
