@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.analysis.facts import may_be_read
@@ -26,14 +26,31 @@ from benchmark.reporting.selection import selection_table
 from benchmark.reporting.tables import Table
 from benchmark.reporting.transfer import transfer_table
 
-TABLES: dict[int, Callable[[Ledger], Table]] = {
-    1: backbone_table,
-    2: fusion_table,
-    3: reading_table,
-    4: control_table,
-    5: selection_table,
-    6: ensemble_table,
-    7: transfer_table,
+
+@dataclass(frozen=True)
+class Kind:
+    """How a table is made from a ledger, and whether the report of a ledger has it."""
+
+    make: Callable[[Ledger], Table]
+    in_report: Callable[[Ledger], bool] = lambda ledger: True
+
+
+def _is_audited(ledger: Ledger) -> bool:
+    return any(may_be_read(finding["method"]) for finding in ledger.audit)
+
+
+def _has_controls(ledger: Ledger) -> bool:
+    return any(read_paper().control in str(r.method) or "#" in "".join(r.backbones) for r in ledger.records)
+
+
+TABLES: dict[int, Kind] = {
+    1: Kind(backbone_table),
+    2: Kind(fusion_table),
+    3: Kind(reading_table, _is_audited),
+    4: Kind(control_table, _has_controls),
+    5: Kind(selection_table),
+    6: Kind(ensemble_table, lambda ledger: False),  # it takes seconds: `ferfuse table 6` alone makes it
+    7: Kind(transfer_table, lambda ledger: bool(ledger.transfers)),
 }
 MACHINES = ("csv", "json")  # formats that get every number, a line for each
 SUFFIXES = {"md": "markdown", "tex": "latex", "csv": "csv", "json": "json"}
@@ -57,7 +74,7 @@ def make_table(number: int, ledger: Ledger, found: Report | None = None, layout:
         raise UserError(f"there is no table {number}; there are tables 1 to {len(TABLES)}")
     if layout not in LAYOUTS:
         raise UserError(f"no layout '{layout}'; {nearest(layout, LAYOUTS)}")
-    table = replace(TABLES[number](ledger), experiment=ledger.name)
+    table = replace(TABLES[number].make(ledger), experiment=ledger.name)
     if number in FAMILY_OF:
         table = with_verdicts(table, found)
     if number == 2 and found and found.beside:
@@ -136,6 +153,4 @@ def write_document(ledger: Ledger, reports_dir: Path) -> Path:
 
 def available_tables(ledger: Ledger) -> list[int]:
     """Return the numbers of the tables that the ledger has something for."""
-    audited = any(may_be_read(finding["method"]) for finding in ledger.audit)
-    controlled = any(read_paper().control in str(r.method) or "#" in "".join(r.backbones) for r in ledger.records)
-    return [1, 2, *[3] * audited, *[4] * controlled, 5, *[7] * bool(ledger.transfers)]
+    return [number for number, kind in TABLES.items() if kind.in_report(ledger)]

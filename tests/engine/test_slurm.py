@@ -33,6 +33,7 @@ def test_a_run_whose_job_dies_is_submitted_once_more_and_then_fails(
     undisturbed: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slurm, "_do", _die)
+    monkeypatch.setattr("submitit.core.core.Job._results_timeout_s", 1)  # no file system is slow here
     progress = Collect()
     request = tiny_request(tmp_path, data_dir=undisturbed.data_dir, engine="slurm", workers=1)
     summary = run_experiment(request, progress)

@@ -51,6 +51,7 @@ class PageFigure:
     svg: Markup | None = None
 
 
+REASONS = "reasons"  # the section of tables and figures that none names
 SECTIONS = (
     Section("accuracy", "Accuracy", "Every network alone, and every fusion method on every group of networks.",
             ("table-1", "table-2", "table-7", "accuracy-against-cost")),
@@ -58,7 +59,7 @@ SECTIONS = (
             "A verdict needs more than a higher mean; methods are compared seed by seed.",
             ("forest", "primary", "papers-question", "seed-by-seed", "best-single", "further", "among", "choices",
              "forest-by-pair", "per-pair", "power", "single-models")),
-    Section("reasons", "Why the numbers came out", "What order, selection and the networks themselves contribute.",
+    Section(REASONS, "Why the numbers came out", "What order, selection and the networks themselves contribute.",
             ("table-3", "readings", "evaluation-order", "table-4", "error-overlap", "table-5", "optimism",
              "selection-optimism")),
     Section("errors", "Where the models err", "By class, by confidence, and while learning.",
@@ -98,6 +99,8 @@ def page_text(ledger: Ledger, found: Report, charts: Mapping[str, Chart | Lackin
     early, late = (Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("theme.js", "page.js"))
     figures = {name: _figure(name, chart) for name, chart in charts.items() if name in TITLES}
     parts = {**_tables(ledger, found), **figures}
+    placed = {name for section in SECTIONS for name in section.parts}
+    others = {REASONS: [name for name in parts if name not in placed]}
     return environment.get_template("page.html").render(
         found=found,
         answer=brief_answer(found),
@@ -105,7 +108,10 @@ def page_text(ledger: Ledger, found: Report, charts: Mapping[str, Chart | Lackin
         summaries=[(name, *_summary(name, charts[name])) for name in SUMMARIES if name in charts],
         key=KEY,
         about=[*scope_sentences(ledger), *about_sentences(found)],
-        sections=[(section, [parts[name] for name in section.parts if name in parts]) for section in SECTIONS],
+        sections=[
+            (section, [parts[name] for name in [*section.parts, *others.get(section.anchor, [])] if name in parts])
+            for section in SECTIONS
+        ],
         provenance=provenance(ledger),
         settings=list(flat_settings(ledger.experiment["settings"])),
         command=ledger.experiment.get("command", ""),
