@@ -19,7 +19,7 @@ from benchmark.reporting.page.cells import page_table, sort_order
 from benchmark.reporting.page.outdated import remove_outdated_page
 from benchmark.reporting.page.provenance import flat_settings, provenance
 from benchmark.reporting.page.write import page_text, script_digest, with_code
-from benchmark.reporting.report import make_table, write_tables
+from benchmark.reporting.report import TABLES, Kind, make_table, write_tables
 from benchmark.reporting.significance import make_significance
 from benchmark.reporting.tables import Cell, text_table
 from tests.golden.page_text import words_of
@@ -112,6 +112,15 @@ def test_a_figure_that_is_left_out_says_what_brings_it(page_html: str, source: S
     assert "Figure left out, learning curves: this packed ledger holds no histories" in words_of(page_html)
     page = page_text(source.ledger, source.found, NOTHING)
     assert "differences and verdicts: nothing; <code>do this</code> brings it." in page
+
+
+def test_a_new_table_is_on_the_page_without_being_named_there(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = dataclasses.replace(text_table("Hours: of training", ["Method"], [["Late"]], [], names=1), number=99)
+    monkeypatch.setitem(TABLES, 99, Kind(lambda ledger: made))
+    page = page_text(source.ledger, source.found, NOTHING)
+    assert page.index('id="reasons"') < page.index('id="table-99"') < page.index('id="paper"')
+    monkeypatch.setitem(TABLES, 99, Kind(lambda ledger: made, lambda ledger: False))
+    assert "table-99" not in page_text(source.ledger, source.found, NOTHING)
 
 
 def test_what_stands_between_backticks_is_code_and_still_words() -> None:
