@@ -13,7 +13,7 @@ from benchmark.analysis.paper import read_paper
 from benchmark.analysis.questions import PRIMARY
 from benchmark.analysis.report import Compared, Report
 from benchmark.config import base_name
-from benchmark.ledger import Ledger, experiment_folder, load_ledger, write_text
+from benchmark.ledger import Ledger, write_text
 from benchmark.reporting.formats import to_markdown
 from benchmark.reporting.readings import ORDERS
 from benchmark.reporting.report import make_table
@@ -22,7 +22,7 @@ from benchmark.reporting.wording import points, signed_interval, title_of
 from tools.findings.contrasts import Answer, Orders
 from tools.findings.gained import Gains, write_gained
 from tools.findings.values import Findings, claim_evidence, findings_of
-from tools.findings.write import documents_environment, file_order, written_verdicts
+from tools.findings.write import documents_environment, file_order, reference_ledgers, short_name, written_verdicts
 
 Row = TypeVar("Row", Answer, Orders)
 PAGE = Path("docs/references.md")
@@ -34,10 +34,7 @@ def write_references(results_dir: Path, reports_dir: Path, root: Path) -> list[P
     Raises:
         UserError: the report of one is not of that ledger.
     """
-    names = sorted(
-        path.parent.relative_to(results_dir).as_posix() for path in results_dir.glob("reference/*/experiment.json")
-    )
-    ledgers = [load_ledger(experiment_folder(results_dir, name)) for name in names]
+    ledgers = reference_ledgers(results_dir)
     found = [written_verdicts(ledger, reports_dir) for ledger in ledgers]
     values = [findings_of(ledger, one) for ledger, one in zip(ledgers, found, strict=True)]
     claimed = next(claim.size for claim in found[0].claims if claim.size)
@@ -49,7 +46,7 @@ def write_references(results_dir: Path, reports_dir: Path, root: Path) -> list[P
             found=found,
             compared=to_markdown(_compared(ledgers, found)),
             claims=to_markdown(_claims(found)),
-            file_orders=[(_name(one), file_order(ledger)) for ledger, one in zip(ledgers, found, strict=True)],
+            file_orders=[(short_name(one), file_order(ledger)) for ledger, one in zip(ledgers, found, strict=True)],
             orders=to_markdown(_orders(found, values)),
             against_joint=to_markdown(_against_joint(found)),
             elsewhere=[to_markdown(make_table(7, ledger)) for ledger in ledgers if ledger.transfers],
@@ -65,7 +62,7 @@ def _gains(found: Sequence[Report], values: Sequence[Findings]) -> Gains:
     gains: Gains = {}
     for one, told in zip(found, values, strict=True):
         for row in _by_reading(told.order_contrasts):
-            gains.setdefault((title_of(one, row.method), _name(one)), {})[row.about] = row
+            gains.setdefault((title_of(one, row.method), short_name(one)), {})[row.about] = row
     return gains
 
 
@@ -79,7 +76,7 @@ def _compared(ledgers: Sequence[Ledger], found: Sequence[Report]) -> Table:
         rows = {row.baseline: row for row in one.rows(PRIMARY)}
         body.append(
             [
-                _name(one),
+                short_name(one),
                 one.dataset_title,
                 _alone(ledger, one),
                 str(one.n_images),
@@ -111,7 +108,7 @@ def _difference(row: Compared | None) -> str:
 def _against_joint(found: Sequence[Report]) -> Table:
     """Return a line for each method that is neither asked about nor a baseline of that, against joint fusion."""
     body = [
-        [_name(one), title_of(one, row.method), _difference(row)]
+        [short_name(one), title_of(one, row.method), _difference(row)]
         for one in found
         for row in one.rows("further")
         if row.baseline == "joint"
@@ -131,7 +128,7 @@ def _claims(found: Sequence[Report]) -> Table:
     said = [{claim.statement: claim.verdict for claim in one.claims if claim_evidence(one, claim.id)} for one in found]
     statements = [claim.statement for claim in found[0].claims]
     body = [[text, *(one.get(text) or "not tested" for one in said)] for text in statements]
-    made = text_table("The paper's claims", ["Claim", *map(_name, found)], body, [], names=1 + len(found))
+    made = text_table("The paper's claims", ["Claim", *map(short_name, found)], body, [], names=1 + len(found))
     return replace(made, number="B")
 
 
@@ -152,7 +149,7 @@ def _orders(found: Sequence[Report], values: Sequence[Findings]) -> Table:
                 gain = gains[row.method]
                 accuracies = [f"{row.accuracy[order]:.2f}" for order in ORDERS]
                 size = f"{points(gain.difference)} {signed_interval(gain.seeds_interval)}"
-                body.append([_name(one), title_of(one, row.method), *accuracies, str(gain.n_seeds), size])
+                body.append([short_name(one), title_of(one, row.method), *accuracies, str(gain.n_seeds), size])
     made = text_table("Readings whose predictions depend on the batch", header, body, [], names=2)
     return replace(made, number="C")
 
@@ -160,7 +157,3 @@ def _orders(found: Sequence[Report], values: Sequence[Findings]) -> Table:
 def _by_reading(rows: Sequence[Row]) -> list[Row]:
     """Return rows in the order in which the paper names their methods."""
     return in_order(rows, read_paper().readings, lambda row: base_name(row.method))
-
-
-def _name(found: Report) -> str:
-    return found.experiment.removeprefix("reference/")

@@ -12,14 +12,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from benchmark.analysis.paper import read_paper
 from benchmark.analysis.report import Report
 from benchmark.config import UserError, load_config
-from benchmark.ledger import Ledger, write_json, write_text
+from benchmark.ledger import Ledger, experiment_folder, load_ledger, write_json, write_text
 from benchmark.reporting.figures.titles import SUMMARIES, summary_file
 from benchmark.reporting.formats import TEMPLATES, escape_markdown, to_markdown
 from benchmark.reporting.page.provenance import provenance
 from benchmark.reporting.pages import verdict_tables
 from benchmark.reporting.report import available_tables, current_verdicts, make_table
 from benchmark.reporting.scope import WEIGHTS, scope_sentences
-from benchmark.reporting.wording import counted, group_of, names_of, title_of
+from benchmark.reporting.wording import brief_answer, counted, group_of, names_of, title_of
 from tools.findings.contrasts import Answer
 from tools.findings.measured import Measured, fill_measured, read_measured
 from tools.findings.sentences import (
@@ -52,7 +52,9 @@ def write_findings(ledger: Ledger, results_dir: Path, reports_dir: Path, root: P
     found = written_verdicts(ledger, reports_dir)
     values = findings_of(ledger, found)
     measured = read_measured(results_dir / "reference")
-    render = _renderer(ledger, found, values, measured, reports_dir)
+    others = [written_verdicts(one, reports_dir) for one in reference_ledgers(results_dir)]
+    elsewhere = [one for one in others if one.dataset_title != found.dataset_title]
+    render = _renderer(ledger, found, values, measured, elsewhere, reports_dir)
     readme = root / README
     texts = {
         root / PAGE: render("findings.md"),
@@ -64,6 +66,19 @@ def write_findings(ledger: Ledger, results_dir: Path, reports_dir: Path, root: P
         target.parent.mkdir(parents=True, exist_ok=True)
         write_text(target, text)
     return [path, *texts]
+
+
+def reference_ledgers(results_dir: Path) -> list[Ledger]:
+    """Return every ledger below `results_dir/reference`, by name."""
+    names = sorted(
+        path.parent.relative_to(results_dir).as_posix() for path in results_dir.glob("reference/*/experiment.json")
+    )
+    return [load_ledger(experiment_folder(results_dir, name)) for name in names]
+
+
+def short_name(found: Report) -> str:
+    """Return what an experiment is called below `reference/`."""
+    return found.experiment.removeprefix("reference/")
 
 
 def written_verdicts(ledger: Ledger, reports_dir: Path) -> Report:
@@ -91,7 +106,12 @@ def fill_readme(text: str, name: str, block: str, measured: dict[str, Measured])
 
 
 def _renderer(
-    ledger: Ledger, found: Report, values: Findings, measured: dict[str, Measured], reports_dir: Path
+    ledger: Ledger,
+    found: Report,
+    values: Findings,
+    measured: dict[str, Measured],
+    elsewhere: Sequence[Report],
+    reports_dir: Path,
 ) -> Callable[[str], str]:
     """Return what fills in a template; paths in it are as seen from the root of the documents."""
     environment = documents_environment()
@@ -106,6 +126,7 @@ def _renderer(
         "report": report,
         "ledger_folder": f"results/{ledger.name}",
         "scope": scope_sentences(ledger),
+        "elsewhere": [(short_name(one), f"reports/{one.experiment}", brief_answer(one)) for one in elsewhere],
         "has_figure": all(summary_file(figures, name, dark).is_file() for name in SUMMARIES for dark in (False, True)),
         "claims": _claims(found),
         "tables": {number: to_markdown(make_table(number, ledger, found)) for number in numbers if number > 2},
