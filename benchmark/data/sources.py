@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,42 @@ from benchmark.data.formats.raf_db import read_raf_db
 from benchmark.data.gate.near import near_pairs
 from benchmark.data.manifest import Manifest
 from benchmark.data.memory import made_once
-from benchmark.data.store import image_facts
+from benchmark.data.store import image_facts, stored_images
 from benchmark.data.synthetic import write_synthetic_faces
 
 GENERATOR_VERSION = 2  # raise when the same settings draw other faces
 
 
-def open_dataset(data: DataSettings, data_dir: Path) -> Manifest:
-    """Return the manifest of the data set that the settings name, ready for the split that they ask for.
+@dataclass(frozen=True, eq=False)
+class OpenedDataset:
+    """A data set as an experiment uses it.
+
+    Attributes:
+        data_dir: where what is made of it is kept.
+    """
+
+    manifest: Manifest
+    settings: DataSettings
+    data_dir: Path
+
+    @cached_property
+    def digest(self) -> str:
+        """That of all that runs learn from."""
+        return self.manifest.learnt_digest(self.data_dir / "store")
+
+    @cached_property
+    def images_file(self) -> Path:
+        """The (N, S, S, 3) uint8 array of all images, which are decoded if no run has done so."""
+        return stored_images(self.manifest, self.settings.image_size, self.data_dir)
+
+    @property
+    def n_learnt(self) -> int:
+        """Number of training and validation images."""
+        return int((~self.manifest.is_test).sum())
+
+
+def open_dataset(data: DataSettings, data_dir: Path) -> OpenedDataset:
+    """Return the data set that the settings name, ready for the split that they ask for.
 
     Args:
         data_dir: where synthetic faces, unpacked archives and converted images are written, each once.
@@ -34,11 +63,11 @@ def open_dataset(data: DataSettings, data_dir: Path) -> Manifest:
     """
     manifest = find_dataset(data, data_dir)
     _refuse_impossible_split(manifest, data)
-    return manifest
+    return OpenedDataset(manifest, data, data_dir)
 
 
 def find_dataset(data: DataSettings, data_dir: Path) -> Manifest:
-    """Return the same manifest, whether or not it can be split as the settings ask.
+    """Return the manifest of such a data set, whether or not it can be split as the settings ask.
 
     Raises:
         UserError: the data are not where they should be, or not as they should be.

@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.config import Settings, UserError, restore_settings
 from benchmark.cores import usable_cores
 from benchmark.data.gate import pass_gate
-from benchmark.data.manifest import Manifest
-from benchmark.data.sources import open_dataset
-from benchmark.data.store import stored_images
+from benchmark.data.sources import OpenedDataset, open_dataset
 from benchmark.engine.description import code_digest, describe, plan_key, refuse_mixture, with_remembered_plugins
 from benchmark.engine.devices import choose_device, is_compiled
 from benchmark.engine.fork_server import start_fork_server
@@ -80,21 +78,20 @@ def run_experiment(request: Request, progress: Progress, priority: Priority = de
     done = _plan_that_is_done(request, earlier)
     if done is None and request.engine == "local" and (request.workers or usable_cores()) > 1:
         start_fork_server()
-    manifest = open_dataset(request.settings.data, request.data_dir)
-    digest = manifest.learnt_digest(request.data_dir / "store")
-    refuse_mixture(request, earlier, digest)
-    key = plan_key(request, digest)
+    data = open_dataset(request.settings.data, request.data_dir)
+    refuse_mixture(request, earlier, data.digest)
+    key = plan_key(request, data.digest)
     if done is not None and done["key"] == key:
         return Summary(len(done["runs"]))
-    plan = _make_plan(request, manifest, digest)
-    pass_gate(manifest, request.settings.data, request.data_dir)
-    workspace = _open_workspace(request, manifest, digest)
+    plan = _make_plan(request, data)
+    pass_gate(data.manifest, request.settings.data, request.data_dir)
+    workspace = _open_workspace(request, data)
     workspace.split(0)  # a class that cannot be split is the user's to know before anything runs
     with experiment_claim(request.folder):
-        refuse_mixture(request, read_experiment(request.folder), digest)
+        refuse_mixture(request, read_experiment(request.folder), data.digest)
         if request.source is not None:
             adopt_runs([run.run_id for run in plan], request.source, request.folder)
-        description = describe(request, manifest, digest, {"key": key, "runs": plan}, workspace.device)
+        description = describe(request, data.manifest, data.digest, {"key": key, "runs": plan}, workspace.device)
         write_plan(request.folder, plan, description["dropped"])
         write_experiment(request.folder, description)
     to_do, failed_before = _left_to_do(request, plan)
@@ -176,14 +173,12 @@ def _left_to_do(request: Request, plan: Sequence[Run]) -> tuple[list[Run], int]:
 
 def planned_runs(request: Request) -> list[Run]:
     """Return the plan of an experiment without running it."""
-    manifest = open_dataset(request.settings.data, request.data_dir)
-    return _make_plan(request, manifest, manifest.learnt_digest(request.data_dir / "store"))
+    return _make_plan(request, open_dataset(request.settings.data, request.data_dir))
 
 
 def planned_workspace(request: Request) -> Workspace:
     """Return what the runs of a plan would work with."""
-    manifest = open_dataset(request.settings.data, request.data_dir)
-    return _open_workspace(request, manifest, manifest.learnt_digest(request.data_dir / "store"))
+    return _open_workspace(request, open_dataset(request.settings.data, request.data_dir))
 
 
 def finished_request(
@@ -205,11 +200,10 @@ def finished_runs(request: Request) -> tuple[list[Run], Workspace]:
     Raises:
         UserError: the data are not those that the experiment was run on.
     """
-    manifest = open_dataset(request.settings.data, request.data_dir)
-    digest = manifest.learnt_digest(request.data_dir / "store")
-    refuse_mixture(request, read_experiment(request.folder), digest)
-    runs = [run for run in _make_plan(request, manifest, digest) if is_finished(request.folder, run.run_id)]
-    return runs, _open_workspace(request, manifest, digest)
+    data = open_dataset(request.settings.data, request.data_dir)
+    refuse_mixture(request, read_experiment(request.folder), data.digest)
+    runs = [run for run in _make_plan(request, data) if is_finished(request.folder, run.run_id)]
+    return runs, _open_workspace(request, data)
 
 
 def restore_weights(request: Request, record: Record) -> None:
@@ -231,33 +225,33 @@ def restore_weights(request: Request, record: Record) -> None:
     kept_weights(found, workspace)
 
 
-def _open_workspace(request: Request, manifest: Manifest, digest: str) -> Workspace:
+def _open_workspace(request: Request, data: OpenedDataset) -> Workspace:
     from benchmark.training.workspace import Workspace
 
     device = _device_of(request)
     return Workspace(
         settings=request.settings,
-        manifest=manifest,
-        dataset_digest=digest,
-        images_file=stored_images(manifest, request.settings.data.image_size, request.data_dir),
+        manifest=data.manifest,
+        dataset_digest=data.digest,
+        images_file=data.images_file,
         experiment=request.folder,
         device=device,
         code=code_digest(request.plugins),
         checkpoint_seconds=request.checkpoint_seconds,
-        compiled=is_compiled(request.compile, device, _steps_of_a_backbone(request.settings, manifest)),
+        compiled=is_compiled(request.compile, device, _steps_of_a_backbone(request.settings, data.n_learnt)),
     )
 
 
-def _steps_of_a_backbone(settings: Settings, manifest: Manifest) -> int:
+def _steps_of_a_backbone(settings: Settings, n_learnt: int) -> int:
     stage = settings.backbone_stage
-    return stage.epochs * (int((~manifest.is_test).sum()) // stage.batch_size)
+    return stage.epochs * (n_learnt // stage.batch_size)
 
 
-def _make_plan(request: Request, manifest: Manifest, digest: str) -> list[Run]:
+def _make_plan(request: Request, data: OpenedDataset) -> list[Run]:
     from benchmark.plan import make_plan
 
     load_plugins(request.plugins)
-    return make_plan(request.settings, digest, len(manifest.classes), int((~manifest.is_test).sum()))
+    return make_plan(request.settings, data.digest, len(data.manifest.classes), data.n_learnt)
 
 
 def _device_of(request: Request) -> str:

@@ -23,7 +23,7 @@ def place_of_random_outputs(folder: Path, methods: list[str]) -> tuple[list[Run]
     groups = [names[:2], names[1:]]
     changes = {"backbones": names, "groups": groups, "methods": methods, "seeds": 2, "fusion_stage.epochs": 3}
     settings = load_config("demo", {**TINY, **changes})
-    manifest = open_dataset(settings.data, folder)
+    manifest = open_dataset(settings.data, folder).manifest
     images = stored_images(manifest, settings.data.image_size, folder)
     workspace = Workspace(settings, manifest, "d" * 32, images, folder / "results", "cpu")
     plan = make_plan(settings, "d" * 32, len(manifest.classes), int((~manifest.is_test).sum()))

@@ -94,7 +94,7 @@ def make_place(folder: Path, **changes: Any) -> Place:
             **changes,
         },
     )
-    manifest = open_dataset(settings.data, folder / "data")
+    manifest = open_dataset(settings.data, folder / "data").manifest
     images = stored_images(manifest, settings.data.image_size, folder / "data")
     workspace = Workspace(settings, manifest, "d" * 32, images, folder / "results", "cuda", checkpoint_seconds=math.inf)
     return Place(workspace, make_plan(settings, "d" * 32, len(manifest.classes), int((~manifest.is_test).sum())))

@@ -9,7 +9,6 @@ from pathlib import Path
 from benchmark.config import Settings
 from benchmark.cores import usable_cores
 from benchmark.data.sources import open_dataset
-from benchmark.data.store import stored_images
 from benchmark.plan import Run, make_plan
 from benchmark.training.workspace import Workspace
 
@@ -37,12 +36,12 @@ class Setup:
     @cached_property
     def workspace(self) -> Workspace:
         """The experiment's images, split and folders."""
-        manifest = open_dataset(self.settings.data, self.data_dir)
+        data = open_dataset(self.settings.data, self.data_dir)
         return Workspace(
             settings=self.settings,
-            manifest=manifest,
-            dataset_digest=manifest.learnt_digest(self.data_dir / "store"),
-            images_file=stored_images(manifest, self.settings.data.image_size, self.data_dir),
+            manifest=data.manifest,
+            dataset_digest=data.digest,
+            images_file=data.images_file,
             experiment=self.folder,
             device=self.device,
         )

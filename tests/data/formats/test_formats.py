@@ -126,7 +126,7 @@ def test_majority_is_more_than_half_of_all_votes() -> None:
 @pytest.mark.parametrize("leave_out", [[], ["contempt"]], ids=["8 classes", "7 classes"])
 def test_affectnet(tmp_path: Path, leave_out: list[str]) -> None:
     root = layouts.affectnet(tmp_path / "AffectNet", [*range(8), 9, 10])
-    manifest = open_dataset(DataSettings(dataset="auto", root=root, leave_out=leave_out), tmp_path)
+    manifest = open_dataset(DataSettings(dataset="auto", root=root, leave_out=leave_out), tmp_path).manifest
     assert len(manifest.classes) == 8 - len(leave_out)
     expected = {
         f"{folder}/{n}.jpg": (name, part)
@@ -151,7 +151,7 @@ def test_class_folders_of_five_to_eight_classes(tmp_path: Path, count: int) -> N
 def test_class_folders_without_parts_find_persons_by_name(tmp_path: Path) -> None:
     root = layouts.folders(tmp_path / "ck", ("anger", "happy", "sadness"), parts=("",), each=3)
     settings = DataSettings(dataset="auto", root=root, split="groups", test_folds=3, group_pattern=r"(S\d+)_")
-    manifest = open_dataset(settings, tmp_path)
+    manifest = open_dataset(settings, tmp_path).manifest
     assert manifest.groups is not None
     assert sorted(set(manifest.groups.tolist())) == ["S000", "S001", "S002"]
     assert not manifest.is_test.any()
