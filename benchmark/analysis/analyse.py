@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from benchmark.analysis.claims import claims, is_papers_data, printed_numbers, selection_optimism
 from benchmark.analysis.comparisons import all_contrasts, decide, protocol_of, reported
 from benchmark.analysis.evidence import Evidence, read_evidence
@@ -26,8 +24,35 @@ def analyse(ledger: Ledger) -> Report:
     evidence = read_evidence(ledger)
     protocol = protocol_of(ledger, evidence.test_share)
     decisions = decide(all_contrasts(evidence), protocol, evidence.batch_dependent)
+    data = ledger.experiment["dataset"]
+    means = {method: float(evidence.correct(method).mean()) for method in evidence.methods}
+    sound = [method for method in means if method not in evidence.batch_dependent]
+    parts = {"test_share": protocol.test_share} if protocol.test_share else {}
     return Report(
-        **_about(evidence, protocol),
+        format=FORMAT,
+        experiment=ledger.name,
+        profile=ledger.experiment["settings"]["profile"],
+        dataset=data["name"],
+        dataset_title=data["title"],
+        synthetic=data["synthetic"],
+        same_data_as_paper=is_papers_data(evidence),
+        n_images=evidence.n_images,
+        n_seeds=len(evidence.seeds),
+        selection=SELECTION,
+        questions=evidence.questions,
+        missing=evidence.missing,
+        earlier_versions=_earlier_versions(evidence),
+        methods=evidence.methods,
+        readings=evidence.readings,
+        pairs=evidence.groups,
+        accuracy={method: 100 * mean for method, mean in means.items()},
+        best=max(sound, key=lambda method: means[method]) if sound else None,
+        batch_dependent=sorted(evidence.batch_dependent),
+        titles=evidence.titles,
+        protocol=UsedProtocol(alpha=protocol.alpha, margin=protocol.margin, **parts),
+        looks=_looks(len(evidence.seeds), protocol),
+        ledger=content_key(ledger),
+        ledger_digest=ledger.experiment.get("digest"),
         comparisons=[reported(decision) for decision in decisions],
         standings=standings(evidence, protocol),
         interaction=interaction(evidence, protocol),
@@ -37,40 +62,6 @@ def analyse(ledger: Ledger) -> Report:
         selection_optimism=selection_optimism(evidence),
         single_models=single_models(evidence),
     )
-
-
-def _about(evidence: Evidence, protocol: Protocol) -> dict[str, Any]:
-    """Return what was compared, and by which rules."""
-    data = evidence.ledger.experiment["dataset"]
-    means = {method: float(evidence.correct(method).mean()) for method in evidence.methods}
-    parts = {"test_share": protocol.test_share} if protocol.test_share else {}
-    sound = [method for method in means if method not in evidence.batch_dependent]
-    return {
-        "format": FORMAT,
-        "experiment": evidence.ledger.name,
-        "profile": evidence.ledger.experiment["settings"]["profile"],
-        "dataset": data["name"],
-        "dataset_title": data["title"],
-        "synthetic": data["synthetic"],
-        "same_data_as_paper": is_papers_data(evidence),
-        "n_images": evidence.n_images,
-        "n_seeds": len(evidence.seeds),
-        "selection": SELECTION,
-        "questions": evidence.questions,
-        "missing": evidence.missing,
-        "earlier_versions": _earlier_versions(evidence),
-        "methods": evidence.methods,
-        "readings": evidence.readings,
-        "pairs": evidence.groups,
-        "accuracy": {method: 100 * mean for method, mean in means.items()},
-        "best": max(sound, key=lambda method: means[method]) if sound else None,
-        "batch_dependent": sorted(evidence.batch_dependent),
-        "titles": evidence.titles,
-        "protocol": UsedProtocol(alpha=protocol.alpha, margin=protocol.margin, **parts),
-        "looks": _looks(len(evidence.seeds), protocol),
-        "ledger": content_key(evidence.ledger),
-        "ledger_digest": evidence.ledger.experiment.get("digest"),
-    }
 
 
 def _looks(n_seeds: int, protocol: Protocol) -> LookTaken:

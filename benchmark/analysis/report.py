@@ -29,7 +29,7 @@ Networks = tuple[str, ...]
 
 
 class Part(BaseModel):
-    """Base of all parts: they are not changed, and a field that is not known is ignored."""
+    """Base of all parts: frozen, and unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -107,7 +107,7 @@ class Interaction(Part):
 
 
 class Claim(Part):
-    """A claim of the paper; `size` in points where it has one, and what it needs that was not run."""
+    """A claim of the paper; `size` in points where it has one, `not_run` is what it needs and was not run."""
 
     id: str
     statement: str
@@ -146,7 +146,10 @@ class PrintedNumber(Part):
 
 
 class ProtocolChoice(Part):
-    """The first question's comparisons, by baseline, under another choice; `changed` names other verdicts."""
+    """The first question's comparisons, by baseline, under another choice.
+
+    `changed` names the baselines whose verdict is not that of the first choice.
+    """
 
     choice: str
     differences: dict[str, Number]

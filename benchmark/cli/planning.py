@@ -162,7 +162,7 @@ def _expected(request: Request, to_do: Sequence[Run]) -> dict[str, Any]:
     from benchmark.engine.local import worker_devices
 
     workspace = planned_workspace(request)
-    devices = worker_devices(workspace.device, request.workers, request.workers_per_gpu)
+    devices = worker_devices(workspace.device, request.workers, request.workers_per_gpu)[: len(to_do)]
     finished = load_ledger(request.folder).records if finished_runs(request.folder) else []
     found = estimate(to_do, finished, workspace, devices, request.plugins)
     return {**asdict(found), "workers": len(devices), "device": workspace.device}

@@ -29,7 +29,7 @@ class OpenedDataset:
     """A data set as an experiment uses it.
 
     Attributes:
-        data_dir: where what is made of it is kept.
+        data_dir: where decoded images and other files made from it are kept.
     """
 
     manifest: Manifest
@@ -38,7 +38,7 @@ class OpenedDataset:
 
     @cached_property
     def digest(self) -> str:
-        """That of all that runs learn from."""
+        """The digest of all that runs learn from."""
         return self.manifest.learnt_digest(self.data_dir / "store")
 
     @cached_property

@@ -1,8 +1,9 @@
 """What runs cost on this device, from a few steps of every distinct network and head, in processes of their own.
 
 As many processes measure at the same time as will share the device, each at a run's own batch and image size: they
-share a GPU's time, or the memory of a CPU. Heads that a GPU would train in a stack are measured in one. On a CPU a step
-may be of fewer images, and when the time is over what is left is scaled by multiply-adds from what was measured.
+share a GPU's time, or the bandwidth of a CPU's memory. Heads that a GPU would train in a stack are measured in one. On
+a CPU a step may be of fewer images, and when the time is over what is left is scaled by multiply-adds from what was
+measured.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, MutableSequence, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.synchronize import Barrier
@@ -38,7 +41,7 @@ from benchmark.training.images import evaluation_batch
 from benchmark.training.stacked import Stack, stackable
 from benchmark.training.workspace import Workspace
 
-SECONDS = 20.0  # that calibrating takes on a CPU, the start of its process included
+SECONDS = 20.0  # that calibrating takes on a CPU, the start of its processes included
 NETWORKS_SHARE = 0.7  # of them; the rest is for heads
 STEP_MACS = 1e10  # multiply-adds that a calibrating step may cost on a CPU: a fraction of a second on one core
 STEPS = 3
@@ -53,10 +56,14 @@ def calibrated(runs: Sequence[Run], workspace: Workspace, sharing: int, plugins:
     """
     until = math.inf if workspace.device.startswith("cuda") else time.monotonic() + SECONDS
     context = multiprocessing.get_context("spawn")
-    with context.Pool(sharing, _meet_at, (context.Barrier(sharing), context.Array("b", sharing))) as pool:
-        work = (list(runs), workspace, tuple(plugins), until)
-        found = pool.starmap(_calibrate_or_say_why_not, [work] * sharing, chunksize=1)
-    costs = [one for one in found if one is not None]
+    together: Any = (context.Barrier(sharing), context.RawArray("b", sharing))
+    work = (list(runs), workspace, tuple(plugins), until)
+    with ProcessPoolExecutor(sharing, context, initializer=_meet_at, initargs=together) as pool:
+        measuring = [pool.submit(_calibrate_or_say_why_not, *work) for _ in range(sharing)]
+        try:
+            costs = [one for future in measuring if (one := future.result()) is not None]
+        except BrokenProcessPool:  # the system ended one of them, as it does where memory is short
+            costs = []
     if len(costs) < sharing:
         raise UserError(
             f"{workspace.device} has not enough memory to calibrate in {sharing} process{'es' if sharing > 1 else ''}; "
@@ -77,7 +84,7 @@ def _calibrate_or_say_why_not(*work: Any) -> Costs | None:
 
 
 def _meet_at(barrier: Barrier, votes: MutableSequence[int]) -> None:
-    """Have every measurement of this process begin with those of the others, and be one that all of them make."""
+    """Let all processes begin each measurement together, and decide together whether to make it."""
     _Clock.barrier, _Clock.votes = barrier, votes
 
 
@@ -92,7 +99,7 @@ class _Clock:
         self.last: tuple[str, float] | None = None  # what was measured last, and its seconds for a unit of work
 
     def allows(self, work: float) -> bool:
-        """Tell whether every process has the time for so much work: what one leaves out, none waits for."""
+        """Tell whether every process has the time for so much work: all measure it, or none waits for another."""
         mine = self._has_time_for(work)
         place = self.barrier.wait()
         self.votes[place] = mine
@@ -100,7 +107,7 @@ class _Clock:
         return all(self.votes)
 
     def _has_time_for(self, work: float) -> bool:
-        """Tell whether work can be timed at the rate of what was measured last; the first always may."""
+        """Tell whether work can be timed at the rate of what was measured last; the first always can."""
         if self.last is None:
             return True
         seconds = work * self.last[1]

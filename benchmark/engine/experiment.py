@@ -1,4 +1,4 @@
-"""An experiment: data, plan, and the runs that are not finished yet, given to an engine.
+"""An experiment: data, plan, and the runs that are not finished yet, given to an engine; Ctrl-C ends it in peace.
 
 Importing this module imports no torch: when every run of the plan is finished, none is needed.
 """
@@ -42,8 +42,6 @@ from benchmark.plugins import load_plugins
 from benchmark.scratch import half_made
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from benchmark.plan import Run
     from benchmark.training.workspace import Workspace
 
@@ -266,7 +264,10 @@ def _device_of(request: Request) -> str:
 
 
 class Interruption:
-    """Listens for Ctrl-C while the block lasts; outside the main thread there is nothing to listen to."""
+    """Listens for Ctrl-C while the block lasts: once lets the runs under way finish, twice stops at once.
+
+    Outside the main thread there is nothing to listen to.
+    """
 
     def __init__(self) -> None:
         self.requested = False

@@ -1,4 +1,7 @@
-"""How far an experiment is: what is done, running, failed or waiting, and why each of the rest would run."""
+"""How far an experiment is: what is done, running, failed or waiting, and why each of the rest would run.
+
+A method is taken out of it here, too.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ def write_plan(experiment: Path, plan: Sequence[Run], dropped: Sequence[str] = (
     write_json(experiment / PLAN, {"runs": [*runs, *kept]})
 
 
-def drop_from_plan(experiment: Path, methods: Sequence[str]) -> None:
+def _drop_from_plan(experiment: Path, methods: Sequence[str]) -> None:
     """Take the runs of some methods out of the plan, where there is one: a published ledger has none."""
     if not (experiment / PLAN).is_file():
         return
@@ -184,7 +187,7 @@ def drop_method(experiment: Path, name: str) -> list[str]:
         dropped = [method for method in methods if name in (method, base_name(method))]
         if not dropped:
             raise UserError(f"experiment '{description['experiment']}' has no method {name}; {nearest(name, methods)}")
-        drop_from_plan(experiment, dropped)
+        _drop_from_plan(experiment, dropped)
         write_experiment(experiment, _without(description, dropped))
     return dropped
 

@@ -35,7 +35,9 @@ def read_beside(path: Path) -> list[PrintedElsewhere]:
             printed_value(row["accuracy"])
         except ValueError as error:
             raise UserError(f"{path}: {row['method']}: {error}") from error
-    return [PrintedElsewhere(**{"networks": "", **{str(name): value for name, value in row.items()}}) for row in rows]
+    return [
+        PrintedElsewhere(**{name: str(row.get(name, "")) for name in PrintedElsewhere.model_fields}) for row in rows
+    ]
 
 
 def with_beside(table: Table, rows: Sequence[PrintedElsewhere]) -> Table:

@@ -25,7 +25,7 @@ def by_pair(table: Table, ledger: Ledger, found: Report | None) -> Table:
 
     Args:
         table: the long one, with its verdicts.
-        found: what `significance.json` holds, for the best on the mean over pairs.
+        found: the report, for the best on the mean over pairs.
     """
     rows = fusion_rows(ledger)
     pairs = {row.backbones: " + ".join(row.names) for row in rows}

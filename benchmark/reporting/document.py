@@ -29,7 +29,7 @@ def write_pdf(ledger: Ledger, found: Report, tables: Sequence[Table], folder: Pa
     """Write `folder/report.pdf` and return its path; the same ledger and figures give the same bytes.
 
     Args:
-        found: what `significance.json` holds of the ledger.
+        found: the report of the ledger.
         tables: of the ledger; those of the verdicts come after them.
         folder: of the report; the PDF files in its `figures` are put at the end.
 

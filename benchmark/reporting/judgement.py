@@ -44,7 +44,7 @@ def with_verdicts(table: Table, found: Report | None) -> Table:
     """Return Table 1 or 2 with the verdict on each printed number, the best in bold.
 
     Args:
-        found: what `significance.json` holds of the same ledger; None leaves the table as it is, and says so.
+        found: the report of the same ledger; None leaves the table as it is, and says so.
     """
     if found is None:
         return replace(table, notes=[*table.notes, UNTESTED.format(table.experiment)])

@@ -64,7 +64,7 @@ def make_table(number: int, ledger: Ledger, found: Report | None = None, layout:
     5 selection optimism, 6 what single networks give together without training, 7 all of them on other data sets.
 
     Args:
-        found: what `significance.json` holds of the ledger, for the verdicts in Tables 1 and 2; see `current_verdicts`.
+        found: the report of the ledger, for the verdicts in Tables 1 and 2; see `current_verdicts`.
         layout: of Table 2: "long" has a line for every method and pair, "pairs" a column for every pair.
 
     Raises:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 
+from benchmark.config import UserError
 from benchmark.engine import calibrate
 from benchmark.engine.calibrate import calibrated
 from benchmark.engine.costs import Costs, Footprint, HeadCost, NetworkCost, mean_of
@@ -40,8 +42,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Run], Workspac
 
 
 @pytest.fixture(autouse=True)
-def alone() -> None:
-    calibrate._meet_at(OneProcess(), [0])  # type: ignore[arg-type]
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrate._Clock, "barrier", OneProcess(), raising=False)
+    monkeypatch.setattr(calibrate._Clock, "votes", [0], raising=False)
 
 
 def costs_until(place: tuple[list[Run], Workspace], until: float) -> Costs:
@@ -107,7 +110,7 @@ def test_processes_that_share_a_device_measure_at_the_same_time(place: tuple[lis
 
 
 def test_what_one_process_has_no_time_for_none_measures() -> None:
-    calibrate._meet_at(threading.Barrier(2), [0, 0])  # type: ignore[arg-type]
+    calibrate._meet_at(threading.Barrier(2, timeout=10), [0, 0])  # type: ignore[arg-type]
     slow, fast = (calibrate._Clock("cpu", time.monotonic() + 60) for _ in range(2))
     slow.last, fast.last = ("a", 1.0), ("a", 0.001)
 
@@ -116,6 +119,12 @@ def test_what_one_process_has_no_time_for_none_measures() -> None:
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(allowed, (slow, fast))) == [[True, False, True, False]] * 2
+
+
+def test_a_process_that_is_killed_is_answered(place: tuple[list[Run], Workspace], tmp_path: Path) -> None:
+    (tmp_path / "deadly.py").write_text("import os, signal\n\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    with pytest.raises(UserError, match="cpu has not enough memory to calibrate in 2 processes; take fewer workers"):
+        calibrated(place[0], place[1], 2, (tmp_path / "deadly.py",))
 
 
 def test_heads_whose_stack_does_not_work_are_measured_alone(

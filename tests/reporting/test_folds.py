@@ -129,7 +129,9 @@ def found(ledger: Ledger, tmp_path_factory: pytest.TempPathFactory) -> Report:
     reports = tmp_path_factory.mktemp("reports")
     write_report(ledger, reports)
     page, figures = write_page(ledger, reports)
-    assert page.is_file()
+    words = page.read_text()
+    assert "its error enlarged for the training images that the seeds' runs share" in words.replace("&#39;", "'")
+    assert "Seeds × images" not in words
     assert len(list(figures.glob("*.svg"))) >= 10
     return Report.model_validate_json((reports / "folds" / "significance.json").read_text())
 

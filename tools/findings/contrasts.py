@@ -54,7 +54,7 @@ class Answer(Part):
 
 
 class Orders(Part):
-    """What a reading scores by evaluation order, in percent, and on how many of 100 images its class changes."""
+    """What a reading scores by evaluation order, and the share of images whose predicted class changes, in percent."""
 
     method: str
     accuracy: dict[str, Number]

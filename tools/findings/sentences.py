@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from benchmark.analysis.report import Claim, Compared, Report
@@ -50,7 +51,7 @@ def contrast_sentence(row: Answer) -> str:
 
 
 def comparison_sentence(found: Report, row: Compared) -> str:
-    """Return a comparison of `significance.json` as a sentence, with both intervals."""
+    """Return a comparison of a report as a sentence, with both intervals."""
     first = _name(found, row.method, row.pair)
     second = _name(found, row.baseline, row.baseline_pair or row.pair)
     images = row.images_interval
@@ -58,7 +59,7 @@ def comparison_sentence(found: Report, row: Compared) -> str:
     return f"{first} {relation(row, second)}{crossed}."
 
 
-def _name(found: Report, method: str, pair: Any) -> str:
+def _name(found: Report, method: str, pair: Iterable[str] | None) -> str:
     group = f" of {group_of(found, pair)}" if pair else ""
     return f"{title_of(found, method)}{flag_of(found, method)}{group}"
 

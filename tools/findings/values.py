@@ -21,7 +21,7 @@ from tools.findings.contrasts import (
 
 
 class Findings(Part):
-    """What the verdicts leave out: evaluation orders, readings, control arms, runs that were done again."""
+    """What `findings.json` holds: evaluation orders, readings, control arms, runs that were done again."""
 
     experiment: str
     ledger: str
@@ -47,7 +47,7 @@ def findings_of(ledger: Ledger, found: Report) -> Findings:
 
 
 def claim_evidence(found: Report, claim_id: str) -> list[Compared]:
-    """Return the comparisons of `significance.json` that a claim of the paper rests on."""
+    """Return the comparisons of a report that a claim of the paper rests on."""
     test = next(claim["test"] for claim in read_paper().claims if claim["id"] == claim_id)
     family = papers_family(found.questions) if test["family"] == PAPER else test["family"]
     rows = found.rows(family, method=test["method"])

@@ -43,11 +43,11 @@ def write_findings(ledger: Ledger, results_dir: Path, reports_dir: Path, root: P
     """Write all of it and return the paths; the same ledger, report and measured figures give the same bytes.
 
     Args:
-        results_dir: holds `reference/measured.json`.
+        results_dir: holds `reference/`, the ledgers whose answers README tells, and `measured.json`.
         root: of the documents; links are relative to it.
 
     Raises:
-        UserError: the report is not of this ledger, or README has no marked part.
+        UserError: the report of this ledger or of another of them is not of it, or README has no marked part.
     """
     found = written_verdicts(ledger, reports_dir)
     values = findings_of(ledger, found)

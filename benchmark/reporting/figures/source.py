@@ -41,7 +41,7 @@ class Predicted:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A ledger and what `significance.json` says of it."""
+    """A ledger and its report."""
 
     ledger: Ledger
     found: Report

@@ -51,7 +51,7 @@ class PageFigure:
     svg: Markup | None = None
 
 
-REASONS = "reasons"  # the section of tables and figures that none names
+REASONS = "reasons"  # the section of tables and figures that no section names
 SECTIONS = (
     Section("accuracy", "Accuracy", "Every network alone, and every fusion method on every group of networks.",
             ("table-1", "table-2", "table-7", "accuracy-against-cost")),
