@@ -17,7 +17,7 @@ from benchmark.analysis.evidence import Evidence
 from benchmark.analysis.facts import RULES, SELECTION
 from benchmark.analysis.paper import read_paper
 from benchmark.analysis.questions import PAPER, papers_family
-from benchmark.analysis.report import BesidePrinted, Claim, Optimism, PrintedNumber
+from benchmark.analysis.report import BesidePrinted, Claim, Optimism, Ours, PrintedNumber
 from benchmark.ledger import Record
 from benchmark.statistics.paired import sample_sd
 from benchmark.statistics.prediction import prediction_interval
@@ -29,9 +29,8 @@ from benchmark.statistics.proportions import (
 )
 from benchmark.statistics.verdicts import NOT_YET, claim_verdict, printed_verdict
 
-Printed = tuple[
-    int | str, str | None, tuple[str, ...] | None, str
-]  # table, method, networks, number as it stands there
+# Table, method, networks, and the number as it stands there.
+Printed = tuple[int | str, str | None, tuple[str, ...] | None, str]
 
 
 def is_papers_data(evidence: Evidence) -> bool:
@@ -57,8 +56,8 @@ def _printed_number(evidence: Evidence, protocol: Protocol, number: Printed) -> 
     paper = read_paper()
     table, method, backbones, printed = number
     low, high = wilson_interval(printed_value(printed)[0] / 100, paper.n_test)
-    ours, *otherwise = [
-        _beside_printed(evidence, protocol, (name, backbones, rule), printed)
+    (_, _, first), *otherwise = [
+        (name, rule, _ours(evidence, protocol, (name, backbones, rule), printed))
         for name in (method, *(evidence.readings if method == paper.question.method else ()))
         for rule in RULES
     ]
@@ -70,17 +69,14 @@ def _printed_number(evidence: Evidence, protocol: Protocol, number: Printed) -> 
         wilson=(100 * low, 100 * high),
         attainable=attainable_accuracy(printed, paper.n_test),
         attainable_as_batch_average=attainable_batch_average(printed, paper.n_test, paper.batch_size),
-        ours=ours.ours,
-        n_seeds=ours.n_seeds,
-        prediction_interval=ours.prediction_interval,
-        verdict=ours.verdict,
-        otherwise=otherwise,
+        otherwise=[BesidePrinted(method=name, selection=rule, **vars(ours)) for name, rule, ours in otherwise],
+        **vars(first),
     )
 
 
-def _beside_printed(
+def _ours(
     evidence: Evidence, protocol: Protocol, what: tuple[str | None, tuple[str, ...] | None, str], printed: str
-) -> BesidePrinted:
+) -> Ours:
     """Compare one printed number with one (method, backbones, rule).
 
     Where the text does not tell the pair, the interval runs from the lowest to the highest end over the pairs that the
@@ -94,9 +90,7 @@ def _beside_printed(
     values = [[100 * record.metrics[rule]["accuracy"] for record in found] for found in runs]
     intervals = [prediction_interval(row, confidence=1 - protocol.alpha) for row in values]
     interval = (min(low for low, _ in intervals), max(high for _, high in intervals)) if intervals else (nan, nan)
-    return BesidePrinted(
-        method=method,
-        selection=rule,
+    return Ours(
         ours=float(np.mean([np.mean(row) for row in values])) if values else None,
         n_seeds=min(map(len, runs), default=0),
         prediction_interval=interval,

@@ -117,18 +117,23 @@ class Claim(Part):
     not_run: list[str]
 
 
-class BesidePrinted(Part):
-    """Our accuracy beside a printed number, in percent, under one selection rule and reading."""
+class Ours(Part):
+    """Our accuracy beside a printed number, in percent, with the interval that one more run falls into."""
 
-    method: str | None
-    selection: str
     ours: Maybe
     n_seeds: int
     prediction_interval: Interval
     verdict: str
 
 
-class PrintedNumber(Part):
+class BesidePrinted(Ours):
+    """The same under one selection rule and reading."""
+
+    method: str | None
+    selection: str
+
+
+class PrintedNumber(Ours):
     """A number that the paper prints, what it can be, and ours; `method` is None for a network alone."""
 
     table: int | str
@@ -138,10 +143,6 @@ class PrintedNumber(Part):
     wilson: Interval
     attainable: str
     attainable_as_batch_average: str
-    ours: Maybe
-    n_seeds: int
-    prediction_interval: Interval
-    verdict: str
     otherwise: list[BesidePrinted]
 
 

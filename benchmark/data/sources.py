@@ -38,7 +38,7 @@ class OpenedDataset:
 
     @cached_property
     def digest(self) -> str:
-        """The digest of all that runs learn from."""
+        """The digest of images, labels and targets; see `Manifest.learnt_digest`."""
         return self.manifest.learnt_digest(self.data_dir / "store")
 
     @cached_property

@@ -193,7 +193,8 @@ def _figure(blocks: Sequence[Block], source: Source) -> Figure:
 
 def _line(source: Source, row: Compared, label: str) -> Line:
     over_seeds, over_images = (
-        tuple(end for end in ends if end is not None) for ends in (row.seeds_interval, row.images_interval)
+        () if None in ends else tuple(end for end in ends if end is not None)
+        for ends in (row.seeds_interval, row.images_interval)
     )
     if _drawn_parts(source):
         over_images = ()
